@@ -1,0 +1,97 @@
+//! Points in time: UTC, milliseconds, as the wire shows them (`2026-07-08T18:40:47.000Z`).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::time::Duration;
+
+/// Milliseconds since 1970-01-01T00:00:00Z. In JSON a string with milliseconds and `Z`; in the store an integer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+/// The range that has a four-digit year, which is what the wire format can carry.
+const EARLIEST: i64 = -62_135_596_800_000;
+const LATEST: i64 = 253_402_300_799_999;
+
+impl Timestamp {
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds from `earlier` to `self`; negative if `self` is the earlier one.
+    pub const fn millis_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Reads an RFC 3339 time, or a day (`2026-07-08`) as its first moment in UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        let millis = if text.len() == 10 {
+            let day: jiff::civil::Date = text.parse().ok()?;
+            day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond()
+        } else {
+            text.parse::<jiff::Timestamp>().ok()?.as_millisecond()
+        };
+        (EARLIEST..=LATEST).contains(&millis).then_some(Self(millis))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.clamp(EARLIEST, LATEST);
+        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+        write!(f, "{time:.3}")
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_i64(self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a date and time"))
+        } else {
+            i64::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_and_print_as_the_wire_shows_them() {
+        let time = Timestamp::parse("2026-07-08T18:40:47Z").unwrap();
+        assert_eq!(time.to_string(), "2026-07-08T18:40:47.000Z");
+        assert_eq!(Timestamp::parse("2026-07-08T20:40:47.5+02:00").unwrap().to_string(), "2026-07-08T18:40:47.500Z");
+        assert_eq!(Timestamp::parse("2026-07-08").unwrap().to_string(), "2026-07-08T00:00:00.000Z");
+        for bad in ["", "yesterday", "2026-13-01", "2026-07-08T25:00:00Z", "2026-07-08 18:40", "99999-01-01T00:00:00Z"]
+        {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
+    }
+}
