@@ -5,5 +5,7 @@
 
 pub mod connection;
 pub mod failure;
+pub mod nearest;
+pub mod secret;
 pub mod stages;
 pub mod time;
