@@ -186,3 +186,7 @@ impl fmt::Debug for BlockingStream {
         f.debug_struct("BlockingStream").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "blocking_tests.rs"]
+mod tests;

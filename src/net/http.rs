@@ -174,3 +174,83 @@ fn chain(error: &reqwest::Error) -> String {
     }
     inner.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+    /// Answers one request with `answer` and returns what was asked.
+    async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &'static [u8]) -> String {
+        let mut asked = Vec::new();
+        while !asked.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).await.unwrap();
+            asked.push(byte[0]);
+        }
+        stream.write_all(answer).await.unwrap();
+        let _ = stream.shutdown().await;
+        String::from_utf8(asked).unwrap()
+    }
+
+    async fn tcp(answer: &'static [u8]) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/base/", listener.local_addr().unwrap());
+        (base, tokio::spawn(async move { serve(listener.accept().await.unwrap().0, answer).await }))
+    }
+
+    #[tokio::test]
+    async fn a_request_reaches_the_local_socket_and_its_answer_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("postroom.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let server = tokio::spawn(async move {
+            let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nETag: \"1\"\r\n\r\n{}";
+            serve(listener.accept().await.unwrap().0, answer).await
+        });
+        let client = HttpClient::unix(&path).unwrap();
+        let answer = client.request("POST", "/api/v2/x?a=1", &[("accept", "text/x")], Some(b"{}".to_vec())).await;
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.header("etag"), answer.body.as_slice()), (201, Some("\"1\""), &b"{}"[..]));
+        let asked = server.await.unwrap();
+        assert!(
+            asked.starts_with("POST /api/v2/x?a=1 HTTP/1.1\r\n") && asked.contains("accept: text/x\r\n"),
+            "{asked}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_is_not_followed() {
+        let (base, server) =
+            tcp(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n").await;
+        let answer = HttpClient::url(&base, &Trust::nobody()).unwrap().request("GET", "/x", &[], None).await.unwrap();
+        assert_eq!(answer.status, 302);
+        assert!(server.await.unwrap().starts_with("GET /base/x HTTP/1.1\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_broken_answer_and_a_missing_server_are_told_apart() {
+        let (base, _server) = tcp(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort").await;
+        let client = HttpClient::url(&base, &Trust::nobody()).unwrap();
+        assert!(matches!(client.request("GET", "/", &[], None).await, Err(HttpError::Broken(_))));
+        let missing = HttpClient::unix(Path::new("/nonexistent/postroom.sock")).unwrap();
+        assert!(matches!(missing.request("GET", "/", &[], None).await, Err(HttpError::Unreachable(_))));
+    }
+
+    #[tokio::test]
+    async fn requests_that_make_no_sense_are_refused_before_anything_is_sent() {
+        for base in ["", "localhost", "ftp://localhost", "http://ann:secret@localhost"] {
+            assert!(matches!(HttpClient::url(base, &Trust::nobody()), Err(HttpError::Invalid(_))), "{base}");
+        }
+        let client = HttpClient::url("http://127.0.0.1:1", &Trust::nobody()).unwrap();
+        for (method, path, header) in [
+            ("G T", "/", ("a", "b")),
+            ("GET", "x", ("a", "b")),
+            ("GET", "/", ("a", "b\r\nc: d")),
+            ("GET", "/", ("a b", "c")),
+        ] {
+            let answer = client.request(method, path, &[header], None).await;
+            assert!(matches!(answer, Err(HttpError::Invalid(_))), "{method} {path}: {answer:?}");
+        }
+    }
+}
