@@ -110,7 +110,10 @@ async fn handshake(tcp: TcpStream, facts: &Facts) -> io::Result<TlsStream<TcpStr
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.facts.peer).field("tls", &self.is_tls()).finish()
+        f.debug_struct("Connection")
+            .field("peer", &self.facts.peer)
+            .field("tls", &self.is_tls())
+            .finish_non_exhaustive()
     }
 }
 

@@ -70,6 +70,8 @@ pub fn place(address: IpAddr) -> Place {
     }
 }
 
+// Kept in the order in which a range has to win over a wider one.
+#[allow(clippy::match_same_arms)]
 fn place_v4(address: Ipv4Addr) -> Place {
     let [a, b, c, d] = address.octets();
     match (a, b, c, d) {
@@ -77,19 +79,20 @@ fn place_v4(address: Ipv4Addr) -> Place {
         (100, 100, 100, 200) | (168, 63, 129, 16) => Place::Never,
         // This network; link-local with 169.254.169.254; IETF assignments; documentation; the retired 6to4 relay;
         // benchmarking; multicast, reserved, broadcast (RFC 6890).
-        (0, ..)
+        (0 | 224..=255, ..)
         | (169, 254, ..)
         | (192, 0, 0 | 2, _)
         | (198, 51, 100, _)
         | (203, 0, 113, _)
         | (192, 88, 99, _)
-        | (198, 18 | 19, ..)
-        | (224..=255, ..) => Place::Never,
+        | (198, 18 | 19, ..) => Place::Never,
         (127 | 10, ..) | (172, 16..=31, ..) | (192, 168, ..) | (100, 64..=127, ..) => Place::Private,
         _ => Place::Public,
     }
 }
 
+// Kept in the order in which a range has to win over a wider one.
+#[allow(clippy::match_same_arms)]
 fn place_v6(address: Ipv6Addr) -> Place {
     let s = address.segments();
     let v4 = |high: u16, low: u16| place_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));

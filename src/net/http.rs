@@ -11,7 +11,7 @@ use std::time::Duration;
 const BODY_LIMIT: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of a whole request: a live test of a mailbox may take 30 s on the server's side.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A server to ask. Cheap to clone.
 #[derive(Clone, Debug)]
