@@ -1,11 +1,24 @@
 //! Types and rules of the field, without I/O; time is an argument.
 //!
-//! What a mailbox, a mailing and a message are; which attributes they have (declared once, read by validation,
-//! serialization and listing); how a mailing's state moves; what a failure means. Calls nobody.
+//! What a mailbox, a mailing and a message are; which attributes they have (declared once in a [`resource::Resource`],
+//! read by validation, serialization and listing); how a mailing's state moves; what a failure means. Calls nobody.
 
+pub mod address;
+pub mod backoff;
+pub mod check;
+pub mod classification;
 pub mod connection;
+pub mod event;
 pub mod failure;
+pub mod limits;
+pub mod list;
+pub mod mailbox;
+pub mod mailing;
+pub mod message;
 pub mod nearest;
+pub mod problem;
+pub mod resource;
 pub mod secret;
 pub mod stages;
 pub mod time;
+pub mod user;

@@ -1,1 +1,141 @@
-//! (being built)
+//! The embedded store: one redb file.
+//!
+//! * Every change is a unit of work ([`Store::write`]) that spans resources and is durable before it is answered.
+//! * Reads take a [`Snapshot`] and never wait for writers.
+//! * Every state change appends an event in the same transaction; [`Store::events`] wakes whoever follows the log.
+//! * Values are versioned MessagePack, keys big-endian tuples (`codec`); every table is listed in `tables`.
+//! * redb's types stop here. One file of queries per resource.
+//!
+//! Uses the ground floor and `vault`, which seals secrets on the writer thread once their record has its id.
+
+mod codec;
+mod error;
+mod events;
+mod mailboxes;
+mod mailings;
+mod messages;
+#[cfg(test)]
+mod powercut;
+mod query;
+mod reader;
+mod record;
+mod schema;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod users;
+mod work;
+mod writer;
+
+pub use error::StoreError;
+pub use events::{events_after, latest_event};
+pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
+pub use mailings::{content, due_head, due_heads, latest_slot, mailing_by_message_id, slots_since, waiting_mailings};
+pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
+pub use query::list;
+pub use reader::{Reader, Snapshot};
+pub use record::{Record, find, get};
+pub use schema::FORMAT;
+pub use tokens::token_by_hash;
+pub use users::{first_admin, user_by_email};
+pub use work::Work;
+
+use crate::runtime::Runtime;
+use crate::vault::Vault;
+use redb::{Database, ReadableDatabase};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The store of one instance. Cheap to clone; the file is let go when the last clone and the writer are gone.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+    writer: Arc<writer::Writer>,
+    events: watch::Receiver<u64>,
+    vault: Vault,
+    runtime: Runtime,
+}
+
+impl Store {
+    /// Opens the file, creating it where there is none. Refuses a newer format, a wrong key and a store in use,
+    /// changing nothing.
+    pub fn open(path: &Path, cache_bytes: usize, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
+        if !path.exists() {
+            // Made under another name, so that a half-made file never carries the store's.
+            let new = path.with_extension("redb.new");
+            remove_if_there(&new)?;
+            schema::prepare(&builder.create(&new)?, &vault)?;
+            rename_durably(&new, path)?;
+        }
+        Self::start(builder.open(path)?, vault, runtime)
+    }
+
+    /// The same over a storage of the caller's: tests cut its power.
+    pub fn open_with(
+        storage: impl redb::StorageBackend,
+        cache_bytes: usize,
+        vault: Vault,
+        runtime: Runtime,
+    ) -> Result<Self, StoreError> {
+        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(storage)?;
+        Self::start(database, vault, runtime)
+    }
+
+    fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
+        schema::prepare(&database, &vault)?;
+        let latest = latest_event(&Snapshot(database.begin_read()?))?;
+        let database = Arc::new(database);
+        let (committed, events) = watch::channel(latest);
+        let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
+        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
+    }
+
+    /// Runs a unit of work and answers when it is durable. Where it returns an error nothing of it is kept.
+    /// It may run twice: it must depend on nothing but the store and what it was given.
+    pub async fn write<T, E>(&self, work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// What is committed now.
+    pub fn read(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot(self.database.begin_read()?))
+    }
+
+    /// The id of the last durable event; changes with every commit that appended one.
+    pub fn events(&self) -> watch::Receiver<u64> {
+        self.events.clone()
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk_error(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn rename_durably(from: &Path, to: &Path) -> Result<(), StoreError> {
+    std::fs::rename(from, to).map_err(|error| disk_error(to, &error))?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk_error(folder, &error))
+}
+
+fn disk_error(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Storage(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,106 @@
+//! Trying to deliver a mailing: who was accepted, what was said, and how far a try got.
+
+use crate::domain::failure::{EnhancedCode, Failure, Stage};
+use crate::domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The header a recipient stands in, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientKind {
+    To,
+    Cc,
+    Bcc,
+}
+
+impl RecipientKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::To => "to",
+            Self::Cc => "cc",
+            Self::Bcc => "bcc",
+        }
+    }
+}
+
+/// One recipient of a mailing. Without an outcome it still has to be handed to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    pub kind: RecipientKind,
+    pub name: Option<String>,
+    pub address: String,
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+}
+
+/// What became of a recipient: final, and never tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub state: RecipientState,
+    pub at: Timestamp,
+    /// The server's line of acceptance, or why it failed.
+    pub answer: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientState {
+    Accepted,
+    Failed,
+}
+
+/// How far an attempt got, as far as the disk knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Nothing that could make the server accept the message has left: a crash here is repeated without doubt.
+    Connecting,
+    /// The message may have been accepted: a crash here is doubt.
+    Data,
+}
+
+/// The attempt under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub number: u32,
+    pub started_at: Timestamp,
+    pub phase: Phase,
+    /// The moment for which the attempt holds a slot of the rate limits.
+    pub slot: Timestamp,
+}
+
+/// One finished attempt, as `attempts` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptRecord {
+    pub at: Timestamp,
+    pub stage: Stage,
+    pub code: Option<u16>,
+    pub enhanced_code: Option<String>,
+    pub text: String,
+}
+
+impl AttemptRecord {
+    /// How many are kept.
+    pub const KEPT: usize = 20;
+
+    pub fn failed(at: Timestamp, failure: &Failure) -> Self {
+        Self {
+            at,
+            stage: failure.stage,
+            code: failure.code,
+            enhanced_code: failure.enhanced.as_ref().map(EnhancedCode::to_string),
+            text: failure.server.clone().unwrap_or_else(|| failure.sentence.clone()),
+        }
+    }
+
+    pub fn accepted(at: Timestamp, line: &str) -> Self {
+        Self {
+            at,
+            stage: Stage::FinalDot,
+            code: Some(250),
+            enhanced_code: EnhancedCode::from_reply(line).map(|code| code.to_string()),
+            text: line.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A mailing: one outgoing email to its recipients, and the life it leads.
+
+mod attempt;
+mod attributes;
+mod transition;
+
+pub use attempt::{Attempt, AttemptRecord, Outcome, Phase, Recipient, RecipientKind, RecipientState};
+pub use attributes::{RECIPIENTS, RESOURCE, STATES};
+pub use transition::{State, Trigger, transition};
+
+use super::list::{Listed, Scalar};
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A mailing as it is stored; its bodies have a record of their own ([`Content`]), written once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mailing {
+    pub id: u64,
+    pub mailbox_id: u64,
+    pub user_id: u64,
+    pub mailbox_address: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub state: State,
+    pub state_changed_at: Timestamp,
+    pub scheduled_at: Option<Timestamp>,
+    /// While the mailing waits: not before this time. The due index is made of it.
+    pub due: Option<Timestamp>,
+    pub mailing_type: String,
+    /// Without angle brackets; never changes.
+    pub message_id: String,
+    pub recipients: Vec<Recipient>,
+    /// The attempt under way, or left behind by a crash.
+    #[serde(default)]
+    pub attempt: Option<Attempt>,
+    #[serde(default)]
+    pub attempts: Vec<AttemptRecord>,
+    /// Frozen with the first attempt.
+    #[serde(default)]
+    pub first_attempt_at: Option<Timestamp>,
+    /// How many times a doubt was answered by sending again.
+    #[serde(default)]
+    pub doubt_resends: u32,
+    #[serde(default)]
+    pub size: Option<u64>,
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
+    #[serde(default)]
+    pub retry_count: u32,
+    #[serde(default)]
+    pub retry_interval: Option<u64>,
+    #[serde(default)]
+    pub error_reason: Option<String>,
+    #[serde(default)]
+    pub delivered_at: Option<Timestamp>,
+    #[serde(default)]
+    pub opened_at: Option<Timestamp>,
+    #[serde(default)]
+    pub open_count: u64,
+    #[serde(default)]
+    pub clicked_at: Option<Timestamp>,
+    #[serde(default)]
+    pub click_count: u64,
+    #[serde(default)]
+    pub replied_at: Option<Timestamp>,
+    #[serde(default)]
+    pub bounced_at: Option<Timestamp>,
+    #[serde(default)]
+    pub marked_as_spam_at: Option<Timestamp>,
+    #[serde(default)]
+    pub unsubscribed_at: Option<Timestamp>,
+    #[serde(default)]
+    pub track_links: bool,
+    #[serde(default)]
+    pub track_opens: bool,
+}
+
+/// What a mailing says. Read when it is shown or composed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Content {
+    pub subject: Option<String>,
+    pub html: Option<String>,
+    pub text: Option<String>,
+    pub reply_to: Option<String>,
+    /// The Message-IDs above this mailing in its thread.
+    pub references: Vec<String>,
+    /// The signature of the mailbox, frozen with the first attempt.
+    pub signature: Option<String>,
+    /// Attributes and relationships that belong to a CRM: kept as given.
+    pub kept: Map<String, Value>,
+}
+
+impl Mailing {
+    /// Moves the state; the only place where it changes. `false` where the table does not allow it: nothing changed.
+    pub fn apply(&mut self, trigger: Trigger, now: Timestamp) -> bool {
+        let Some(to) = transition(self.state, trigger) else { return false };
+        if to != self.state {
+            self.state = to;
+            self.state_changed_at = now;
+        }
+        self.updated_at = now;
+        if !to.waits() {
+            self.due = None;
+        }
+        true
+    }
+
+    /// The addresses that still have to be handed to a server.
+    pub fn waiting(&self) -> impl Iterator<Item = &Recipient> {
+        self.recipients.iter().filter(|recipient| recipient.outcome.is_none())
+    }
+}
+
+impl Listed for Mailing {
+    fn field(&self, name: &str) -> Option<Scalar> {
+        Some(match name {
+            "id" => self.id.into(),
+            "bouncedAt" => self.bounced_at.into(),
+            "clickedAt" => self.clicked_at.into(),
+            "createdAt" => self.created_at.into(),
+            "deliveredAt" => self.delivered_at.into(),
+            "mailingType" => self.mailing_type.as_str().into(),
+            "messageId" => Scalar::Text(format!("<{}>", self.message_id)),
+            "notifyThreadScheduledAt" | "notifyThreadStatus" => Scalar::Null,
+            "openedAt" => self.opened_at.into(),
+            "repliedAt" => self.replied_at.into(),
+            "retryAt" => self.retry_at.into(),
+            "scheduledAt" => self.scheduled_at.into(),
+            "state" => self.state.name().into(),
+            "stateChangedAt" => self.state_changed_at.into(),
+            "unsubscribedAt" => self.unsubscribed_at.into(),
+            "updatedAt" => self.updated_at.into(),
+            "mailbox.id" => self.mailbox_id.into(),
+            "user.id" => self.user_id.into(),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! Mailings: what waits and when it may go, what is under way, and the slots of the rate limits.
+
+use super::codec::{Key, decode, encode, trailing_id};
+use super::reader::{GO_ON, Keys, Reader, STOP};
+use super::record::{Index, Record, find, get};
+use super::tables::{
+    CONTENTS, DUE, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER, SLOTS,
+    Table,
+};
+use super::{StoreError, Work};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::list::Scalar;
+use crate::domain::mailing::{Content, Mailing};
+use crate::domain::time::Timestamp;
+use std::ops::Bound;
+
+impl Record for Mailing {
+    const TABLE: Table = MAILINGS;
+    const INDEXES: &'static [Index] = &[
+        Index::by("mailbox.id", MAILINGS_BY_MAILBOX),
+        Index::by("messageId", MAILINGS_BY_MESSAGE_ID),
+        Index::by("state", MAILINGS_BY_STATE),
+        Index::by("user.id", MAILINGS_BY_USER),
+    ];
+    const COUNTER: &'static str = "mailings";
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// What a mailing says.
+pub fn content(reader: &impl Reader, mailing: u64) -> Result<Content, StoreError> {
+    Ok(reader.with(CONTENTS, &Key::new().id(mailing).build(), decode)?.transpose()?.unwrap_or_default())
+}
+
+/// The mailing with a Message-ID (without angle brackets).
+pub fn mailing_by_message_id(reader: &impl Reader, message_id: &str) -> Result<Option<Mailing>, StoreError> {
+    find(reader, "messageId", &Scalar::Text(format!("<{message_id}>")))
+}
+
+fn due_key(mailing: &Mailing) -> Option<Vec<u8>> {
+    let due = mailing.due.filter(|_| mailing.state.waits())?;
+    Some(Key::new().id(mailing.mailbox_id).number(due.millis()).id(mailing.id).build())
+}
+
+fn due_of(key: &[u8]) -> Result<(u64, Timestamp, u64), StoreError> {
+    let number = |at: usize| -> Result<u64, StoreError> {
+        key.get(at..at + 8)
+            .and_then(|octets| octets.try_into().ok())
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| StoreError::Corrupt("a due key of the wrong length".into()))
+    };
+    let millis = (number(8)? ^ (1 << 63)).cast_signed();
+    Ok((number(0)?, Timestamp::from_millis(millis), number(16)?))
+}
+
+/// The mailing of a mailbox that may go out first: its time and id.
+pub fn due_head(reader: &impl Reader, mailbox: u64) -> Result<Option<(Timestamp, u64)>, StoreError> {
+    let mut head = None;
+    reader.scan(DUE, Keys::prefix(Key::new().id(mailbox).build()), false, |key, _| {
+        let (_, due, id) = due_of(key)?;
+        head = Some((due, id));
+        STOP
+    })?;
+    Ok(head)
+}
+
+/// The head of every mailbox that has something waiting; costs one look-up a mailbox, however much waits.
+pub fn due_heads(reader: &impl Reader) -> Result<Vec<(u64, Timestamp)>, StoreError> {
+    let mut heads = Vec::new();
+    let mut from = Bound::Unbounded;
+    loop {
+        let mut head = None;
+        reader.scan(DUE, Keys::all().from(from.clone()), false, |key, _| {
+            head = Some(due_of(key)?);
+            STOP
+        })?;
+        let Some((mailbox, due, _)) = head else { return Ok(heads) };
+        heads.push((mailbox, due));
+        from = Bound::Included(Key::new().id(mailbox.saturating_add(1)).build());
+    }
+}
+
+/// Up to `limit` mailings of a mailbox that wait, in the order in which they may go out.
+pub fn waiting_mailings(reader: &impl Reader, mailbox: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+    let mut ids = Vec::new();
+    reader.scan(DUE, Keys::prefix(Key::new().id(mailbox).build()), false, |key, _| {
+        ids.push(trailing_id(key)?);
+        if ids.len() == limit { STOP } else { GO_ON }
+    })?;
+    Ok(ids)
+}
+
+fn slot_key(mailbox: u64, at: Timestamp, mailing: u64) -> Vec<u8> {
+    Key::new().id(mailbox).number(at.millis()).id(mailing).build()
+}
+
+/// The moment of the `nth` most recent start of a mailbox (1 is the latest); `None` if there were fewer.
+pub fn latest_slot(reader: &impl Reader, mailbox: u64, nth: u64) -> Result<Option<Timestamp>, StoreError> {
+    let (mut seen, mut found) = (0, None);
+    reader.scan(SLOTS, Keys::prefix(Key::new().id(mailbox).build()), true, |key, _| {
+        seen += 1;
+        if seen < nth {
+            return GO_ON;
+        }
+        found = Some(due_of(key)?.1);
+        STOP
+    })?;
+    Ok(found)
+}
+
+/// How many starts of a mailbox lie at or after a moment.
+pub fn slots_since(reader: &impl Reader, mailbox: u64, since: Timestamp) -> Result<u64, StoreError> {
+    let mut count = 0;
+    let keys = Keys::prefix(Key::new().id(mailbox).build())
+        .from(Bound::Included(Key::new().id(mailbox).number(since.millis()).build()));
+    reader.scan(SLOTS, keys, false, |_, _| {
+        count += 1;
+        GO_ON
+    })?;
+    Ok(count)
+}
+
+impl Work<'_> {
+    /// Adds a mailing; the id of `mailing` is ignored.
+    pub fn create_mailing(&mut self, mut mailing: Mailing, content: &Content) -> Result<Mailing, StoreError> {
+        mailing.id = self.next_id(Mailing::COUNTER)?;
+        self.put_record(None, &mailing)?;
+        self.put(CONTENTS, &Key::new().id(mailing.id).build(), &encode(content)?)?;
+        if let Some(key) = due_key(&mailing) {
+            self.put(DUE, &key, &[])?;
+        }
+        self.mailing_event(EventKind::MailingCreated, &mailing)?;
+        Ok(mailing)
+    }
+
+    /// Writes a changed mailing; a change of its state is an event of its own.
+    pub fn save_mailing(&mut self, before: &Mailing, after: &Mailing) -> Result<(), StoreError> {
+        let (old, new) = (due_key(before), due_key(after));
+        if old != new {
+            if let Some(key) = old {
+                self.remove(DUE, &key)?;
+            }
+            if let Some(key) = new {
+                self.put(DUE, &key, &[])?;
+            }
+        }
+        self.put_record(Some(before), after)?;
+        if before.state != after.state {
+            self.mailing_event(EventKind::of_state(after.state), after)?;
+        }
+        Ok(())
+    }
+
+    pub fn put_content(&mut self, mailing: u64, content: &Content) -> Result<(), StoreError> {
+        self.put(CONTENTS, &Key::new().id(mailing).build(), &encode(content)?)
+    }
+
+    /// Something about a mailing that is not a change of state.
+    pub fn mailing_event(&mut self, kind: EventKind, mailing: &Mailing) -> Result<(), StoreError> {
+        self.event(Event::new(kind, self.now()).mailbox(mailing.mailbox_id).mailing(mailing.id).user(mailing.user_id))?;
+        Ok(())
+    }
+
+    pub fn delete_mailing(&mut self, mailing: &Mailing) -> Result<(), StoreError> {
+        if let Some(key) = due_key(mailing) {
+            self.remove(DUE, &key)?;
+        }
+        self.remove(CONTENTS, &Key::new().id(mailing.id).build())?;
+        self.remove_record(mailing)?;
+        self.mailing_event(EventKind::MailingDestroyed, mailing)
+    }
+
+    /// Takes a slot of the rate limits for a start at a moment.
+    pub fn take_slot(&mut self, mailbox: u64, at: Timestamp, mailing: u64) -> Result<(), StoreError> {
+        self.put(SLOTS, &slot_key(mailbox, at, mailing), &[])
+    }
+
+    /// Gives a slot back: the mail certainly did not leave.
+    pub fn free_slot(&mut self, mailbox: u64, at: Timestamp, mailing: u64) -> Result<(), StoreError> {
+        self.remove(SLOTS, &slot_key(mailbox, at, mailing))
+    }
+
+    /// Forgets up to `limit` slots of a mailbox that lie before a moment and count nowhere any more.
+    pub fn prune_slots(&mut self, mailbox: u64, before: Timestamp, limit: usize) -> Result<(), StoreError> {
+        let mut old = Vec::new();
+        let keys = Keys::prefix(Key::new().id(mailbox).build())
+            .to(Bound::Excluded(Key::new().id(mailbox).number(before.millis()).build()));
+        self.scan(SLOTS, keys, false, |key, _| {
+            old.push(key.to_vec());
+            if old.len() == limit { STOP } else { GO_ON }
+        })?;
+        old.iter().try_for_each(|key| self.remove(SLOTS, key))
+    }
+
+    /// The mailing, for a unit that changes it; `None` if it is gone.
+    pub fn mailing(&self, id: u64) -> Result<Option<Mailing>, StoreError> {
+        get(self, id)
+    }
+}

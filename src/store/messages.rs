@@ -1,0 +1,151 @@
+//! Messages, their raw octets, where servers keep them, and how far each folder is synced.
+
+use super::codec::{Key, decode, encode, trailing_id};
+use super::reader::{GO_ON, Keys, Reader, STOP};
+use super::record::{Index, Record, get};
+use super::tables::{
+    CURSORS, MESSAGE_IDENTITIES, MESSAGE_PLACES, MESSAGES, MESSAGES_BY_MAILBOX, MESSAGES_BY_MAILING,
+    MESSAGES_BY_RECEIPT, RAW, Table,
+};
+use super::{StoreError, Work};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::message::{FolderCursor, Message};
+use std::ops::Bound;
+
+impl Record for Message {
+    const TABLE: Table = MESSAGES;
+    const INDEXES: &'static [Index] = &[
+        Index::by("mailbox.id", MESSAGES_BY_MAILBOX),
+        Index::by("mailbox.id", MESSAGES_BY_RECEIPT).sorted("receivedAt"),
+        Index::by("mailing.id", MESSAGES_BY_MAILING),
+    ];
+    const COUNTER: &'static str = "messages";
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// Raw octets are stored in chunks of this size, before compression.
+const CHUNK: usize = 256 * 1024;
+
+/// Where a server keeps a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlace<'a> {
+    pub mailbox: u64,
+    pub folder: &'a str,
+    pub uid_validity: u32,
+    pub uid: u32,
+}
+
+impl ServerPlace<'_> {
+    fn key(&self) -> Vec<u8> {
+        Key::new()
+            .id(self.mailbox)
+            .text(self.folder)
+            .octets(&self.uid_validity.to_be_bytes())
+            .octets(&self.uid.to_be_bytes())
+            .build()
+    }
+}
+
+/// The message of a mailbox with an identity (its Message-ID, or a hash of what it says).
+pub fn message_by_identity(reader: &impl Reader, mailbox: u64, identity: &str) -> Result<Option<u64>, StoreError> {
+    reader.with(MESSAGE_IDENTITIES, &Key::new().id(mailbox).text(identity).build(), decode)?.transpose()
+}
+
+/// The message that a server keeps at a place.
+pub fn message_at(reader: &impl Reader, place: &ServerPlace) -> Result<Option<u64>, StoreError> {
+    reader.with(MESSAGE_PLACES, &place.key(), decode)?.transpose()
+}
+
+/// How far a folder is synced; `None` before its first sync.
+pub fn cursor(reader: &impl Reader, mailbox: u64, folder: &str) -> Result<Option<FolderCursor>, StoreError> {
+    reader.with(CURSORS, &Key::new().id(mailbox).text(folder).build(), decode)?.transpose()
+}
+
+/// The raw octets of a message, as they were synced; `None` where none are kept.
+pub fn raw(reader: &impl Reader, message: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut octets: Option<Vec<u8>> = None;
+    reader.scan(RAW, Keys::prefix(Key::new().id(message).build()), false, |_, value| {
+        let chunk =
+            lz4_flex::decompress_size_prepended(value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        octets.get_or_insert_default().extend_from_slice(&chunk);
+        GO_ON
+    })?;
+    Ok(octets)
+}
+
+impl Work<'_> {
+    /// Adds a message with its raw octets; the id of `message` is ignored.
+    pub fn create_message(&mut self, mut message: Message, identity: &str, raw: &[u8]) -> Result<u64, StoreError> {
+        message.id = self.next_id(Message::COUNTER)?;
+        let id = message.id;
+        self.put_record(None, &message)?;
+        self.put(MESSAGE_IDENTITIES, &Key::new().id(message.mailbox_id).text(identity).build(), &encode(&id)?)?;
+        for (number, chunk) in raw.chunks(CHUNK).enumerate() {
+            let key = Key::new().id(id).octets(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes()).build();
+            self.put(RAW, &key, &lz4_flex::compress_prepend_size(chunk))?;
+        }
+        let mut event = Event::new(EventKind::MessageCreated, self.now()).mailbox(message.mailbox_id).message(id);
+        event.mailing_id = message.mailing_id;
+        self.event(event)?;
+        Ok(id)
+    }
+
+    /// Records where a server keeps a message.
+    pub fn place_message(&mut self, place: &ServerPlace, message: u64) -> Result<(), StoreError> {
+        self.put(MESSAGE_PLACES, &place.key(), &encode(&message)?)
+    }
+
+    pub fn put_cursor(&mut self, mailbox: u64, folder: &str, cursor: &FolderCursor) -> Result<(), StoreError> {
+        self.put(CURSORS, &Key::new().id(mailbox).text(folder).build(), &encode(cursor)?)
+    }
+
+    /// Forgets how far the folders of a mailbox are synced: it is another account now.
+    pub fn reset_cursors(&mut self, mailbox: u64) -> Result<(), StoreError> {
+        for table in [CURSORS, MESSAGE_PLACES] {
+            let mut keys = Vec::new();
+            self.scan(table, Keys::prefix(Key::new().id(mailbox).build()), false, |key, _| {
+                keys.push(key.to_vec());
+                GO_ON
+            })?;
+            keys.iter().try_for_each(|key| self.remove(table, key))?;
+        }
+        Ok(())
+    }
+
+    /// Removes up to `limit` rows of a deleted mailbox's messages; `true` once nothing is left.
+    pub fn sweep_messages(&mut self, mailbox: u64, limit: usize) -> Result<bool, StoreError> {
+        let mut ids = Vec::new();
+        self.scan(MESSAGES_BY_MAILBOX, Keys::prefix(mailbox_prefix(mailbox)), false, |key, _| {
+            ids.push(trailing_id(key)?);
+            if ids.len() == limit { STOP } else { GO_ON }
+        })?;
+        for id in &ids {
+            if let Some(message) = get::<Message>(self, *id)? {
+                self.remove_record(&message)?;
+            }
+            self.clear(RAW, &Key::new().id(*id).build(), usize::MAX)?;
+        }
+        let mut left = ids.len() == limit;
+        for table in [MESSAGE_IDENTITIES, MESSAGE_PLACES] {
+            left |= self.clear(table, &Key::new().id(mailbox).build(), limit)? == limit;
+        }
+        Ok(!left)
+    }
+
+    fn clear(&mut self, table: Table, prefix: &[u8], limit: usize) -> Result<usize, StoreError> {
+        let mut keys = Vec::new();
+        self.scan(table, Keys::prefix(prefix.to_vec()).from(Bound::Included(prefix.to_vec())), false, |key, _| {
+            keys.push(key.to_vec());
+            if keys.len() == limit { STOP } else { GO_ON }
+        })?;
+        keys.iter().try_for_each(|key| self.remove(table, key))?;
+        Ok(keys.len())
+    }
+}
+
+fn mailbox_prefix(mailbox: u64) -> Vec<u8> {
+    Key::new().scalar(&mailbox.into()).build()
+}

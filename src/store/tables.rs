@@ -1,0 +1,57 @@
+//! Every table of the file, in one place. All map octets to octets; `codec` says what the octets mean.
+
+use redb::TableDefinition;
+
+pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+        $($(#[$doc])* pub(super) const $name: Table = TableDefinition::new($text);)+
+        /// All of them, to be created with the file.
+        pub(super) const ALL: &[Table] = &[$($name),+];
+    };
+}
+
+tables! {
+    /// Format, key check, and whatever there is one of.
+    META = "meta";
+    /// Name → the last id given out.
+    COUNTERS = "counters";
+    EVENTS = "events";
+    USERS = "users";
+    USERS_BY_EMAIL = "users.email";
+    TOKENS = "tokens";
+    TOKENS_BY_USER = "tokens.user";
+    /// SHA-256 of the token → id.
+    TOKENS_BY_HASH = "tokens.hash";
+    MAILBOXES = "mailboxes";
+    MAILBOXES_BY_EMAIL = "mailboxes.email";
+    MAILBOXES_BY_USER = "mailboxes.user";
+    /// Mailbox → health.
+    STATUSES = "statuses";
+    /// Mailboxes whose messages are still being removed.
+    DELETED_MAILBOXES = "mailboxes.deleted";
+    MAILINGS = "mailings";
+    MAILINGS_BY_MAILBOX = "mailings.mailbox";
+    MAILINGS_BY_USER = "mailings.user";
+    MAILINGS_BY_STATE = "mailings.state";
+    MAILINGS_BY_MESSAGE_ID = "mailings.messageId";
+    /// Mailing → what it says.
+    CONTENTS = "mailings.content";
+    /// (mailbox, due, mailing): what waits, in the order in which it may go out.
+    DUE = "mailings.due";
+    /// (mailbox, moment, mailing): starts that count towards the rate limits.
+    SLOTS = "slots";
+    MESSAGES = "messages";
+    MESSAGES_BY_RECEIPT = "messages.receivedAt";
+    MESSAGES_BY_MAILBOX = "messages.mailbox";
+    MESSAGES_BY_MAILING = "messages.mailing";
+    /// (mailbox, identity) → message: one record however many folders show it.
+    MESSAGE_IDENTITIES = "messages.identity";
+    /// (mailbox, folder, UIDVALIDITY, UID) → message.
+    MESSAGE_PLACES = "messages.places";
+    /// (message, chunk) → compressed octets.
+    RAW = "messages.raw";
+    /// (mailbox, folder) → how far its sync has come.
+    CURSORS = "cursors";
+}

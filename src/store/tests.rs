@@ -1,0 +1,349 @@
+use super::powercut::Disk;
+use super::*;
+use crate::domain::list::{Filter, ListQuery, Page, Scalar, SortKey, Test};
+use crate::domain::mailing::{Content, Mailing, State};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Role, User};
+use crate::runtime::{ManualClock, Runtime, SeededRandom};
+use crate::vault::MasterKey;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn runtime() -> (Runtime, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-07-08T18:40:47Z").unwrap()));
+    (Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)) }, clock)
+}
+
+fn vault(seed: u64) -> Vault {
+    Vault::new(&MasterKey::ephemeral(&SeededRandom::new(seed)))
+}
+
+fn open(disk: &Disk) -> Result<Store, StoreError> {
+    Store::open_with(disk.clone(), 1 << 20, vault(1), runtime().0)
+}
+
+fn user(email: &str) -> User {
+    let now = Timestamp::default();
+    User {
+        id: 0,
+        email: email.into(),
+        first_name: None,
+        last_name: None,
+        role: Role::Admin,
+        locked: false,
+        created_at: now,
+        updated_at: now,
+        last_active_at: None,
+    }
+}
+
+fn mailing(mailbox: u64, due: i64) -> Mailing {
+    let now = Timestamp::from_millis(due);
+    Mailing {
+        id: 0,
+        mailbox_id: mailbox,
+        user_id: 1,
+        mailbox_address: "ann@example.org".into(),
+        created_at: now,
+        updated_at: now,
+        state: State::Queued,
+        state_changed_at: now,
+        scheduled_at: None,
+        due: Some(now),
+        mailing_type: "single".into(),
+        message_id: format!("{mailbox}.{due}@example.org"),
+        recipients: Vec::new(),
+        attempt: None,
+        attempts: Vec::new(),
+        first_attempt_at: None,
+        doubt_resends: 0,
+        size: None,
+        retry_at: None,
+        retry_count: 0,
+        retry_interval: None,
+        error_reason: None,
+        delivered_at: None,
+        opened_at: None,
+        open_count: 0,
+        clicked_at: None,
+        click_count: 0,
+        replied_at: None,
+        bounced_at: None,
+        marked_as_spam_at: None,
+        unsubscribed_at: None,
+        track_links: false,
+        track_opens: false,
+    }
+}
+
+/// Ten rounds of a few concurrent creates; the addresses of those that were acknowledged.
+async fn work_until_the_power_goes(store: &Store) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for round in 0..10 {
+        let writes = (0..3).map(|number| {
+            let email = format!("user{round}.{number}@example.org");
+            let record = user(&email);
+            async move { store.write(move |work| work.create_user(record.clone())).await.map(|_| email) }
+        });
+        acknowledged.extend(futures_util::future::join_all(writes).await.into_iter().flatten());
+    }
+    acknowledged
+}
+
+fn check_all_kept(store: &Store, acknowledged: &[String], cut: u64) {
+    let snapshot = store.read().unwrap();
+    for email in acknowledged {
+        assert!(user_by_email(&snapshot, email).unwrap().is_some(), "{email} was acknowledged and is lost; cut {cut}");
+    }
+    let users = list::<User>(&snapshot, &ListQuery::all().size(1000)).unwrap();
+    let events = events_after(&snapshot, 0, 1000).unwrap();
+    assert_eq!(users.items.len(), events.len(), "every user has its event; cut {cut}");
+}
+
+#[tokio::test]
+async fn every_acknowledged_write_survives_a_power_cut_at_every_sync() {
+    let whole = Disk::with_cut_at(u64::MAX);
+    let acknowledged = work_until_the_power_goes(&open(&whole).unwrap()).await;
+    assert_eq!(acknowledged.len(), 30);
+    let syncs = whole.syncs();
+    assert!(syncs > 10, "{syncs}");
+    let mut seen_partial = false;
+    for cut in 1..=syncs {
+        let disk = Disk::with_cut_at(cut);
+        let acknowledged = match open(&disk) {
+            Ok(store) => work_until_the_power_goes(&store).await,
+            Err(error) => {
+                // Cut while the file was being made: it never got its name (`Store::open`), the next start makes it anew.
+                assert!(disk.is_dead(), "{error}");
+                continue;
+            }
+        };
+        seen_partial |= (1..30).contains(&acknowledged.len());
+        // The second cut falls into the recovery, at each of its syncs.
+        for second in 1.. {
+            let recovering = disk.restarted(second);
+            if let Ok(store) = open(&recovering)
+                && !recovering.is_dead()
+            {
+                check_all_kept(&store, &acknowledged, cut);
+                break;
+            }
+            let third = recovering.restarted(u64::MAX);
+            check_all_kept(&open(&third).unwrap(), &acknowledged, cut);
+        }
+    }
+    assert!(seen_partial);
+}
+
+#[tokio::test]
+async fn a_file_whose_making_was_interrupted_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postroom.redb");
+    std::fs::write(path.with_extension("redb.new"), b"half a file").unwrap();
+    let store = Store::open(&path, 1 << 20, vault(1), runtime().0).unwrap();
+    store.write(|work| work.create_user(user("ann@example.org"))).await.unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(matches!(Store::open(&path, 1 << 20, vault(1), runtime().0), Err(StoreError::InUse)));
+}
+
+#[tokio::test]
+async fn after_a_failed_commit_nothing_is_written_any_more() {
+    let disk = Disk::with_cut_at(12);
+    let store = open(&disk).unwrap();
+    let acknowledged = work_until_the_power_goes(&store).await;
+    assert!(acknowledged.len() < 30);
+    let answer = store.write(|work| work.create_user(user("late@example.org"))).await;
+    assert!(matches!(answer, Err(StoreError::Stopped(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_key_and_a_newer_format_are_refused_and_change_nothing() {
+    let disk = Disk::with_cut_at(u64::MAX);
+    drop(open(&disk).unwrap());
+    let wrong = disk.restarted(u64::MAX);
+    let Err(StoreError::WrongKey(text)) = Store::open_with(wrong.clone(), 1 << 20, vault(2), runtime().0) else {
+        panic!("a wrong key opened the store");
+    };
+    assert!(text.contains("key"), "{text}");
+    open(&wrong).unwrap();
+}
+
+#[tokio::test]
+async fn a_unit_that_fails_after_writing_takes_nobody_else_down() {
+    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
+    let good = (0..20).map(|number| {
+        let record = user(&format!("good{number}@example.org"));
+        store.write(move |work| work.create_user(record.clone()))
+    });
+    let bad = (0..5).map(|number| {
+        let record = user(&format!("bad{number}@example.org"));
+        store.write(move |work| {
+            work.create_user(record.clone())?;
+            Err::<User, _>(StoreError::Corrupt("changed its mind".into()))
+        })
+    });
+    let panicking = store.write(|work| -> Result<User, StoreError> {
+        work.create_user(user("panic@example.org"))?;
+        panic!("oh no")
+    });
+    let (good, bad, panicked) =
+        tokio::join!(futures_util::future::join_all(good), futures_util::future::join_all(bad), panicking);
+    assert!(good.iter().all(Result::is_ok));
+    assert!(bad.iter().all(Result::is_err));
+    assert_eq!(panicked.unwrap_err(), StoreError::Panicked("oh no".into()));
+    let users = list::<User>(&store.read().unwrap(), &ListQuery::all()).unwrap();
+    assert_eq!(users.items.iter().map(|user| user.id).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
+    assert_eq!(users.count.unwrap().matches, 20);
+}
+
+#[tokio::test]
+async fn followers_of_the_event_log_are_woken_by_the_commit() {
+    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
+    let mut events = store.events();
+    events.mark_unchanged();
+    store.write(|work| work.create_user(user("ann@example.org"))).await.unwrap();
+    assert!(events.has_changed().unwrap());
+    assert_eq!(*events.borrow_and_update(), 1);
+    // A unit that writes no event wakes nobody.
+    store.write(|_| Ok::<_, StoreError>(())).await.unwrap();
+    assert!(!events.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn what_waits_is_found_by_its_mailbox_and_time() {
+    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
+    store
+        .write(|work| {
+            for (mailbox, due) in [(1, 500), (1, 300), (2, 100), (1, 300), (9, -5)] {
+                work.create_mailing(mailing(mailbox, due), &Content::default())?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    let heads = due_heads(&store.read().unwrap()).unwrap();
+    assert_eq!(
+        heads.iter().map(|(mailbox, due)| (*mailbox, due.millis())).collect::<Vec<_>>(),
+        [(1, 300), (2, 100), (9, -5)]
+    );
+    assert_eq!(waiting_mailings(&store.read().unwrap(), 1, 10).unwrap(), [2, 4, 1]);
+    store
+        .write(|work| {
+            let before = work.mailing(2)?.unwrap();
+            let mut after = before.clone();
+            assert!(after.apply(crate::domain::mailing::Trigger::Start, work.now()));
+            work.save_mailing(&before, &after)
+        })
+        .await
+        .unwrap();
+    assert_eq!(due_head(&store.read().unwrap(), 1).unwrap(), Some((Timestamp::from_millis(300), 4)));
+}
+
+#[tokio::test]
+async fn slots_answer_for_any_window() {
+    let (_, clock) = runtime();
+    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
+    let start = crate::runtime::Clock::now(&*clock);
+    store
+        .write(move |work| {
+            for number in 0..5 {
+                work.take_slot(7, start.plus(Duration::from_secs(number)), number)?;
+            }
+            work.take_slot(8, start, 9)?;
+            work.free_slot(7, start.plus(Duration::from_secs(4)), 4)
+        })
+        .await
+        .unwrap();
+    let snapshot = store.read().unwrap();
+    assert_eq!(latest_slot(&snapshot, 7, 1).unwrap(), Some(start.plus(Duration::from_secs(3))));
+    assert_eq!(latest_slot(&snapshot, 7, 4).unwrap(), Some(start));
+    assert_eq!(latest_slot(&snapshot, 7, 5).unwrap(), None);
+    assert_eq!(slots_since(&snapshot, 7, start.plus(Duration::from_secs(2))).unwrap(), 2);
+}
+
+mod lists {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Walks a list page by page and returns the ids in the order in which they came.
+    fn walk(store: &Store, query: &ListQuery, backwards: bool) -> Vec<u64> {
+        let snapshot = store.read().unwrap();
+        let mut ids = Vec::new();
+        let mut query = query.clone();
+        loop {
+            let page = list::<Mailing>(&snapshot, &query).unwrap();
+            assert!(page.items.len() <= query.size);
+            let on_page: Vec<u64> = page.items.iter().map(|mailing| mailing.id).collect();
+            if backwards {
+                ids.splice(0..0, on_page);
+            } else {
+                ids.extend(on_page);
+            }
+            query.page = match if backwards { page.prev.map(Page::Before) } else { page.next.map(Page::After) } {
+                Some(next) => next,
+                None => return ids,
+            };
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        /// Whatever the index, sort and page size: the walk is what filtering and sorting everything would give.
+        #[test]
+        fn every_walk_is_complete_and_in_order(rows in prop::collection::vec((1_u64..4, 0_i64..5), 0..40), size in 1_usize..7) {
+            let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
+            let records: Vec<_> = rows.iter().map(|(mailbox, due)| mailing(*mailbox, *due)).collect();
+            tokio.block_on(store.write({
+                let records = records.clone();
+                move |work| {
+                    for record in &records {
+                        work.create_mailing(record.clone(), &Content::default())?;
+                    }
+                    Ok::<_, StoreError>(())
+                }
+            })).unwrap();
+            let by_mailbox = Filter { field: "mailbox.id".into(), test: Test::OneOf(vec![Scalar::Integer(2)]) };
+            let by_two = Filter { field: "mailbox.id".into(), test: Test::OneOf(vec![Scalar::Integer(3), Scalar::Integer(1)]) };
+            let late = Filter { field: "createdAt".into(), test: Test::Range { from: Some(Timestamp::from_millis(2).into()), to: None } };
+            for filters in [vec![], vec![by_mailbox.clone()], vec![by_two], vec![late.clone()], vec![by_mailbox, late]] {
+                for sort in [vec![], vec![("createdAt", false)], vec![("createdAt", true)], vec![("id", true)], vec![("mailbox.id", true), ("createdAt", false)]] {
+                    let query = ListQuery {
+                        filters: filters.clone(),
+                        sort: sort.iter().map(|(field, descending)| SortKey { field: (*field).into(), descending: *descending }).collect(),
+                        page: Page::Start,
+                        size,
+                        count: true,
+                    };
+                    let mut expected: Vec<Mailing> = records.iter().enumerate()
+                        .map(|(index, record)| Mailing { id: index as u64 + 1, ..record.clone() })
+                        .filter(|record| filters.iter().all(|filter| filter.test.holds(&crate::domain::list::Listed::field(record, &filter.field).unwrap())))
+                        .collect();
+                    expected.sort_by(|a, b| {
+                        let mut order = std::cmp::Ordering::Equal;
+                        for (field, descending) in &sort {
+                            let (x, y) = (crate::domain::list::Listed::field(a, field), crate::domain::list::Listed::field(b, field));
+                            order = order.then(if *descending { y.cmp(&x) } else { x.cmp(&y) });
+                        }
+                        let ids = a.id.cmp(&b.id);
+                        order.then(if sort.first().is_some_and(|key| key.1) { ids.reverse() } else { ids })
+                    });
+                    let expected: Vec<u64> = expected.iter().map(|record| record.id).collect();
+                    prop_assert_eq!(&walk(&store, &query, false), &expected);
+                    let count = list::<Mailing>(&store.read().unwrap(), &query).unwrap().count.unwrap();
+                    prop_assert_eq!(count.matches, expected.len());
+                    let offset = ListQuery { page: Page::Offset(2), ..query.clone() };
+                    let page = list::<Mailing>(&store.read().unwrap(), &offset).unwrap();
+                    let ids: Vec<u64> = page.items.iter().map(|record| record.id).collect();
+                    prop_assert_eq!(ids, expected.iter().copied().skip(2).take(size).collect::<Vec<_>>());
+                    if let Some(last) = expected.last() {
+                        let record = records[usize::try_from(*last).unwrap() - 1].clone();
+                        let keys = sort.iter().map(|(field, _)| crate::domain::list::Listed::field(&Mailing { id: *last, ..record.clone() }, field).unwrap()).collect();
+                        let backwards = ListQuery { page: Page::Before(crate::domain::list::Cursor { keys, id: *last }), ..query.clone() };
+                        prop_assert_eq!(walk(&store, &backwards, true), expected[..expected.len() - 1].to_vec());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A unit of work: reads and writes across resources that become durable together or not at all.
+
+use super::StoreError;
+use super::codec::{Key, decode, encode};
+use super::reader::{Keys, Reader, Visit, scan_in, with_in};
+use super::tables::{COUNTERS, EVENTS, Table};
+use crate::domain::event::Event;
+use crate::domain::time::Timestamp;
+use crate::runtime::Runtime;
+use crate::vault::Vault;
+use redb::{ReadableTableMetadata, WriteTransaction};
+
+/// One member of a group commit. It may run more than once: do nothing in it that the store cannot take back.
+pub struct Work<'t> {
+    transaction: &'t WriteTransaction,
+    pub(super) vault: &'t Vault,
+    pub(super) runtime: &'t Runtime,
+    now: Timestamp,
+    /// Something was written: an error now costs the whole group a replay.
+    dirty: bool,
+    last_event: u64,
+}
+
+impl<'t> Work<'t> {
+    pub(super) fn new(
+        transaction: &'t WriteTransaction,
+        vault: &'t Vault,
+        runtime: &'t Runtime,
+        last_event: u64,
+    ) -> Self {
+        Self { transaction, vault, runtime, now: runtime.clock.now(), dirty: false, last_event }
+    }
+
+    /// The moment of this unit of work: every time it writes is this one.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        self.runtime
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    pub(super) fn last_event(&self) -> u64 {
+        self.last_event
+    }
+
+    pub(super) fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.dirty = true;
+        self.transaction.open_table(table)?.insert(key, value)?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        self.dirty = true;
+        self.transaction.open_table(table)?.remove(key)?;
+        Ok(())
+    }
+
+    /// The next id of a kind; ids ascend and are never given out twice.
+    pub(super) fn next_id(&mut self, counter: &'static str) -> Result<u64, StoreError> {
+        let last = self.with(COUNTERS, counter.as_bytes(), decode::<u64>)?.transpose()?.unwrap_or(0);
+        let id = last + 1;
+        self.put(COUNTERS, counter.as_bytes(), &encode(&id)?)?;
+        Ok(id)
+    }
+
+    /// Appends to the event log; whoever follows it is woken when the unit has become durable.
+    pub fn event(&mut self, mut event: Event) -> Result<u64, StoreError> {
+        event.id = self.last_event + 1;
+        self.put(EVENTS, &Key::new().id(event.id).build(), &encode(&event)?)?;
+        self.last_event = event.id;
+        Ok(event.id)
+    }
+}
+
+impl Reader for Work<'_> {
+    fn with<T>(&self, table: Table, key: &[u8], see: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
+        with_in(&self.transaction.open_table(table)?, key, see)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        keys: Keys,
+        backwards: bool,
+        visit: impl FnMut(&[u8], &[u8]) -> Visit,
+    ) -> Result<(), StoreError> {
+        scan_in(&self.transaction.open_table(table)?, &keys, backwards, visit)
+    }
+
+    fn rows(&self, table: Table) -> Result<u64, StoreError> {
+        Ok(self.transaction.open_table(table)?.len()?)
+    }
+}

@@ -1,0 +1,191 @@
+//! The one thread that writes. Units of work that arrive together share one commit, and with it one sync of the disk;
+//! nobody gets an answer before the commit that carries it.
+//!
+//! redb has no savepoint inside a dirty transaction. So a unit checks everything before its first write; one that
+//! fails later makes the group start over, each member in a transaction of its own.
+
+use super::work::Work;
+use super::{StoreError, schema};
+use crate::runtime::{Runtime, contain_blocking};
+use crate::vault::Vault;
+use redb::Database;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use tokio::sync::{oneshot, watch};
+
+/// How many units may wait for the writer; more are refused with `Busy`.
+const QUEUE: usize = 4096;
+/// How many units share a commit at most.
+const GROUP: usize = 256;
+
+/// A unit of work with the way back to whoever waits for it.
+trait Unit: Send {
+    /// Runs it; `Err` if the store itself failed.
+    fn run(&mut self, work: &mut Work) -> Ran;
+    /// Answers: after the commit with `Ok`, else with what went wrong.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+enum Ran {
+    Done,
+    /// It refused and its refusal is the answer.
+    Refused,
+    Panicked(String),
+}
+
+struct Waiting<F, T, E> {
+    work: F,
+    result: Option<Result<T, E>>,
+    back: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Unit for Waiting<F, T, E>
+where
+    F: FnMut(&mut Work) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, work: &mut Work) -> Ran {
+        match contain_blocking(|| (self.work)(work)) {
+            Ok(result) => {
+                let ran = if result.is_ok() { Ran::Done } else { Ran::Refused };
+                self.result = Some(result);
+                ran
+            }
+            Err(panic) => Ran::Panicked(panic),
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let result = match (committed, self.result) {
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(StoreError::Stopped("the unit of work did not run".into()).into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        // Whoever asked may have gone away; the work stands all the same.
+        let _ = self.back.send(result);
+    }
+}
+
+/// Hands units of work to the writer thread.
+pub(super) struct Writer {
+    queue: SyncSender<Box<dyn Unit>>,
+}
+
+impl Writer {
+    /// Starts the thread. `committed` tells the id of the last durable event after every commit. The thread ends, and
+    /// lets go of the database, when the writer is dropped.
+    pub fn start(
+        database: Arc<Database>,
+        vault: Vault,
+        runtime: Runtime,
+        committed: watch::Sender<u64>,
+    ) -> Result<Self, StoreError> {
+        let (queue, units) = sync_channel(QUEUE);
+        let mut thread = Thread { database, vault, runtime, committed, broken: None };
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || thread.serve(&units))
+            .map_err(|error| StoreError::Storage(error.to_string()))?;
+        Ok(Self { queue })
+    }
+
+    pub async fn write<T, E>(&self, work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (back, answer) = oneshot::channel();
+        self.queue.try_send(Box::new(Waiting { work, result: None, back })).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Stopped("the writer has ended".into()),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::Stopped("the writer has ended".into()).into()))
+    }
+}
+
+struct Thread {
+    database: Arc<Database>,
+    vault: Vault,
+    runtime: Runtime,
+    committed: watch::Sender<u64>,
+    /// After a failed commit nothing is written any more: what the disk holds is unknown until the next start.
+    broken: Option<String>,
+}
+
+impl Thread {
+    fn serve(&mut self, units: &Receiver<Box<dyn Unit>>) {
+        while let Ok(first) = units.recv() {
+            let mut group = vec![first];
+            group.extend(units.try_iter().take(GROUP - 1));
+            if let Some(why) = &self.broken {
+                let why = StoreError::Stopped(why.clone());
+                group.into_iter().for_each(|unit| unit.answer(Err(why.clone())));
+                continue;
+            }
+            self.commit_group(group);
+        }
+    }
+
+    fn commit_group(&mut self, mut group: Vec<Box<dyn Unit>>) {
+        match self.attempt(&mut group) {
+            Ok(Attempt::Committed) => group.into_iter().for_each(|unit| unit.answer(Ok(()))),
+            Ok(Attempt::Spoiled(panic)) if group.len() == 1 => {
+                let answer = panic.map_or(Ok(()), |panic| Err(StoreError::Panicked(panic)));
+                group.into_iter().for_each(|unit| unit.answer(answer.clone()));
+            }
+            Ok(Attempt::Spoiled(_)) => {
+                for unit in group {
+                    if let Some(why) = &self.broken {
+                        unit.answer(Err(StoreError::Stopped(why.clone())));
+                    } else {
+                        self.commit_group(vec![unit]);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store failed; no more writes until a restart");
+                self.broken = Some(error.to_string());
+                group.into_iter().for_each(|unit| unit.answer(Err(error.clone())));
+            }
+        }
+    }
+
+    fn attempt(&mut self, group: &mut [Box<dyn Unit>]) -> Result<Attempt, StoreError> {
+        let mut transaction = self.database.begin_write()?;
+        schema::tune(&mut transaction);
+        let before = *self.committed.borrow();
+        let mut last_event = before;
+        let mut dirty = false;
+        for unit in group.iter_mut() {
+            let mut work = Work::new(&transaction, &self.vault, &self.runtime, last_event);
+            let ran = unit.run(&mut work);
+            let wrote = work.is_dirty();
+            last_event = work.last_event();
+            dirty |= wrote;
+            let panic = match ran {
+                Ran::Done => continue,
+                Ran::Refused if !wrote => continue,
+                Ran::Refused => None,
+                Ran::Panicked(panic) => Some(panic),
+            };
+            transaction.abort()?;
+            return Ok(Attempt::Spoiled(panic));
+        }
+        if dirty {
+            transaction.commit()?;
+            if last_event != before {
+                self.committed.send_replace(last_event);
+            }
+        } else {
+            transaction.abort()?;
+        }
+        Ok(Attempt::Committed)
+    }
+}
+
+enum Attempt {
+    Committed,
+    /// A member failed after it had written; the transaction was taken back.
+    Spoiled(Option<String>),
+}
