@@ -2,7 +2,7 @@
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::runtime::Clock;
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
