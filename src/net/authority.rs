@@ -24,10 +24,10 @@ impl Authority {
 
     /// The server's side of TLS for `name`.
     pub fn acceptor(&self, name: &str) -> TlsAcceptor {
-        self.acceptor_with(CertificateParams::new(vec![name.to_owned()]).unwrap())
+        self.acceptor_with(&CertificateParams::new(vec![name.to_owned()]).unwrap())
     }
 
-    pub fn acceptor_with(&self, params: CertificateParams) -> TlsAcceptor {
+    pub fn acceptor_with(&self, params: &CertificateParams) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -91,7 +91,7 @@ async fn a_certificate_that_does_not_verify_is_refused_with_its_own_advice() {
     expired.not_after = rcgen::date_time_ymd(2002, 1, 1);
     for (acceptor, trust, words, advice) in [
         (authority.acceptor("mail.example"), Trust::nobody(), "does not trust", "extra_ca_file"),
-        (authority.acceptor_with(expired), authority.trust(), "has expired", "renew"),
+        (authority.acceptor_with(&expired), authority.trust(), "has expired", "renew"),
         (authority.acceptor("other.example"), authority.trust(), "is not for the name mail.example", "other.example"),
     ] {
         let server = tls_server(acceptor).await;

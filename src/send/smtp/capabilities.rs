@@ -3,6 +3,8 @@
 use super::reply::Reply;
 
 /// What the server offers, as of the last EHLO: what it said before TLS is forgotten.
+// Each is one keyword of EHLO, there or not.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// The largest message in bytes (RFC 1870); `None` if the server names no limit.
@@ -16,8 +18,6 @@ pub struct Capabilities {
     /// Addresses and headers may carry UTF-8 (RFC 6531).
     pub smtputf8: bool,
     pub start_tls: bool,
-    /// Enhanced status codes (RFC 2034).
-    pub enhanced_codes: bool,
     /// The mechanisms of AUTH (RFC 4954), in capitals.
     pub auth: Vec<String>,
 }
@@ -42,7 +42,6 @@ impl Capabilities {
                 "8BITMIME" => found.eight_bit = true,
                 "SMTPUTF8" => found.smtputf8 = true,
                 "STARTTLS" => found.start_tls = true,
-                "ENHANCEDSTATUSCODES" => found.enhanced_codes = true,
                 "AUTH" => {
                     for mechanism in words.map(str::to_ascii_uppercase) {
                         if found.auth.len() < Self::AUTH_LIMIT && !found.auth.contains(&mechanism) {

@@ -39,12 +39,14 @@ impl Reply {
     /// The text of all lines as one, without the enhanced code that servers repeat on each line.
     pub fn text(&self) -> String {
         let first = self.lines.first().map(String::as_str).unwrap_or_default();
-        let repeated = EnhancedCode::from_reply(first).map(|code| code.to_string());
+        let repeated = EnhancedCode::from_reply(first);
         let mut text = first.to_owned();
         for line in &self.lines[1..] {
-            let line = repeated.as_deref().and_then(|code| line.strip_prefix(code)).unwrap_or(line).trim();
+            let repeats = repeated.is_some() && EnhancedCode::from_reply(line) == repeated;
+            let line = line.trim();
+            let rest = if repeats { line.split_once(' ').map_or("", |(_, rest)| rest) } else { line };
             text.push(' ');
-            text.push_str(line);
+            text.push_str(rest.trim());
         }
         text
     }
@@ -116,8 +118,9 @@ mod tests {
     fn replies_of_one_and_of_several_lines_are_read() {
         let reply = read(&[b"250"]).unwrap().unwrap();
         assert_eq!((reply.code, reply.text()), (250, String::new()));
-        let reply = read(&[b"550-5.1.1 No such", b"550-5.1.1  user;", b"550 5.1.1 try again"]).unwrap().unwrap();
-        assert_eq!(reply.line(), "550 5.1.1 No such user; try again");
+        let reply =
+            read(&[b"550-5.1.1 No such", b"550-5.1.1  user;", b"550-5.1.10", b"550 5.1.1 try again"]).unwrap().unwrap();
+        assert_eq!(reply.line(), "550 5.1.1 No such user; 5.1.10 try again");
         assert_eq!(reply.enhanced(), Some(EnhancedCode(5, 1, 1)));
         assert_eq!(read(&[b"250-a"]), Ok(None));
         assert!(read(&[b"250 caf\xe9 \0"]).unwrap().is_some());

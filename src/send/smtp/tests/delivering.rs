@@ -229,9 +229,13 @@ enum Turn {
 }
 
 impl Turn {
-    /// How long to wait for this turn: briefly only where nothing will come.
+    /// How long to wait for this turn: briefly only where no whole reply will come.
     fn patience(self) -> Duration {
-        if matches!(self, Self::Silence) { BRIEF } else { PATIENCE }
+        match self {
+            Self::Say(text) if text.ends_with("\r\n") => PATIENCE,
+            Self::Close => PATIENCE,
+            Self::Say(_) | Self::Silence => BRIEF,
+        }
     }
 
     async fn play(self, mut peer: Peer) {

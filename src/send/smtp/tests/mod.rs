@@ -54,12 +54,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     async fn hello(&mut self, capabilities: &[&str]) {
         self.expect("EHLO client.example").await;
-        let mut lines = vec![NAME];
-        lines.extend(capabilities);
-        let last = lines.pop().unwrap();
-        let mut reply: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
-        reply.push_str(&format!("250 {last}\r\n"));
-        self.say(&reply).await;
+        let last = capabilities.len();
+        let lines = [&[NAME], capabilities].concat();
+        let reply: Vec<_> = lines
+            .iter()
+            .enumerate()
+            .map(|(index, line)| format!("250{}{line}\r\n", if index == last { ' ' } else { '-' }))
+            .collect();
+        self.say(&reply.concat()).await;
     }
 
     /// MAIL and one RCPT, both accepted.

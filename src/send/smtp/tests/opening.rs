@@ -7,8 +7,8 @@ fn plain_response() -> String {
     STANDARD.encode(format!("\0ann@example.com\0{PASSWORD}"))
 }
 
-fn passed(stages: &Stages) -> Vec<Stage> {
-    stages.reports().iter().filter(|report| report.ok).map(|report| report.stage).collect()
+fn passed(stages: &Stages) -> Vec<&'static str> {
+    stages.reports().iter().filter(|report| report.ok).map(|report| report.stage.name()).collect()
 }
 
 #[tokio::test]
@@ -33,10 +33,9 @@ async fn starttls_forgets_what_was_said_before_and_logs_in_after() {
     let session = SmtpSession::open(&network, &settings, &mut stages).await.unwrap();
     let offered = session.capabilities();
     assert!(session.is_tls() && !offered.pipelining && offered.eight_bit && offered.size_limit.is_none());
-    use Stage::{Authentication, Capabilities, Dns, Egress, Greeting, StartTls, Tcp, Tls};
     assert_eq!(
         passed(&stages),
-        [Dns, Egress, Tcp, Greeting, Capabilities, StartTls, Tls, Capabilities, Authentication]
+        ["dns", "egress", "tcp", "greeting", "capabilities", "startTls", "tls", "capabilities", "authentication"]
     );
     session.quit().await;
     task.await.unwrap();
