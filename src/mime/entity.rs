@@ -5,8 +5,8 @@
 
 use super::decode::{Transfer, characters, windows_1252};
 use super::{markup, text};
+use crate::domain::message::Attachment;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -18,26 +18,8 @@ const PART_LIMIT: u32 = 500;
 const HEADER_LIMIT: usize = 128 * 1024;
 /// How much of a part's header is read, in octets.
 const PART_HEADER_LIMIT: usize = 16 * 1024;
-/// The longest attachment name, in characters.
+/// The longest attachment name, without any path, in characters.
 const NAME_LIMIT: usize = 255;
-
-/// A part that is not shown as the body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attachment {
-    /// Which part of the message, for [`super::part_content`].
-    pub part: u32,
-    /// The file name without any path, at most 255 characters.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// In lower case, such as `application/pdf`.
-    pub content_type: String,
-    /// In octets, decoded.
-    pub size: u64,
-    /// Without angle brackets: what `cid:` in the HTML refers to.
-    #[serde(default)]
-    pub content_id: Option<String>,
-}
 
 /// How much of the bodies is wanted, in octets each.
 #[derive(Clone, Copy)]

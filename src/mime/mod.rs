@@ -20,6 +20,5 @@ mod parse;
 mod text;
 
 pub use compose::{ComposeError, Composed, Outgoing, compose};
-pub use entity::Attachment;
 pub use html::{sanitise, text_from_html};
-pub use parse::{Correspondent, Incoming, parse, parse_summary, part_content};
+pub use parse::{Incoming, parse, parse_summary, part_content};

@@ -1,9 +1,10 @@
 //! Reads an incoming message into what is stored of it.
 
 use super::classify::{Signals, classify};
-use super::entity::{Attachment, Keep, Parts, Section, header_fields};
+use super::entity::{Keep, Parts, Section, header_fields};
 use super::{ids, text};
 use crate::domain::classification::Nature;
+use crate::domain::message::{Attachment, Correspondent};
 use crate::domain::time::Timestamp;
 use crate::runtime::contain_blocking;
 use mail_parser::{Addr, DateTime, Header, HeaderName, HeaderValue, MessageParser};
@@ -19,16 +20,6 @@ const PEOPLE_LIMIT: usize = 500;
 const LINE_LIMIT: usize = 998;
 /// How many Authentication-Results are kept, and how much of each, in characters.
 const RESULTS: (usize, usize) = (10, 2_000);
-
-/// Somebody named in a message: as it came, not necessarily a valid address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Correspondent {
-    #[serde(default)]
-    pub name: Option<String>,
-    /// May be empty: a name without an address.
-    pub address: String,
-}
 
 /// What is kept of a message. Texts have LF line ends and no NUL; identifiers have no angle brackets. Of a field that
 /// comes twice, the first counts.
