@@ -135,7 +135,7 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
 /// Line and column, from 1, of what follows `before`; columns count octets, as the JSON parser does.
 fn position(before: &[u8]) -> (usize, usize) {
     let line_start = before.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
-    (before.iter().filter(|octet| **octet == b'\n').count() + 1, before.len() - line_start + 1)
+    (before.split(|octet| *octet == b'\n').count(), before.len() - line_start + 1)
 }
 
 /// Where the nesting gets too deep. Looks at brackets outside of strings only, so it needs no valid JSON.

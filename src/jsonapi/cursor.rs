@@ -50,14 +50,16 @@ pub(super) fn decode(resource: &Resource, sort: &[SortKey], text: &str) -> Resul
         return Err(BadCursor::OtherList);
     }
     // The tag is no signature: whoever makes a cursor of their own gets a place, but never a value of a wrong kind.
-    let fits = |(key, value): (&SortKey, &Scalar)| match (resource.attribute(&key.field).map(|found| found.kind), value)
-    {
-        (_, Scalar::Null)
-        | (None | Some(Kind::Integer { .. }), Scalar::Integer(_))
-        | (Some(Kind::Boolean), Scalar::Boolean(_))
-        | (Some(Kind::Time), Scalar::Time(_))
-        | (Some(Kind::Text { .. }), Scalar::Text(_)) => true,
-        _ => false,
+    let fits = |(key, value): (&SortKey, &Scalar)| {
+        let kind = resource.attribute(&key.field).map(|found| found.kind);
+        matches!(
+            (kind, value),
+            (_, Scalar::Null)
+                | (None | Some(Kind::Integer { .. }), Scalar::Integer(_))
+                | (Some(Kind::Boolean), Scalar::Boolean(_))
+                | (Some(Kind::Time), Scalar::Time(_))
+                | (Some(Kind::Text { .. }), Scalar::Text(_))
+        )
     };
     if sort.iter().zip(&sealed.cursor.keys).all(fits) { Ok(sealed.cursor) } else { Err(BadCursor::Unreadable) }
 }

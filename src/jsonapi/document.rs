@@ -1,4 +1,7 @@
 //! Resource objects and the documents that carry them.
+//!
+//! A resource object serializes straight from its declaration: members stand in the declared order and names are not
+//! copied, which a map of values could not do.
 
 use super::links::{Links, PageLinks, plural};
 use crate::domain::list::Count;
@@ -79,8 +82,9 @@ pub fn object(
 ) -> ResourceObject {
     let wanted = |name: &str| shown.fields.is_none_or(|fields| fields.contains(name));
     let readable = resource.attributes.iter().filter(|attribute| attribute.readable() && wanted(attribute.name));
-    let attributes =
-        readable.map(|attribute| (attribute.name, attributes.remove(attribute.name).unwrap_or(Value::Null))).collect();
+    let attributes = readable
+        .map(|attribute| (attribute.name, attributes.get_mut(attribute.name).map_or(Value::Null, Value::take)))
+        .collect();
     let related = resource.relationships.iter().filter(|relationship| wanted(relationship.name));
     let relationships = related
         .map(|relationship| {
@@ -249,3 +253,7 @@ fn distinct(primary: &[ResourceObject], mut objects: Vec<ResourceObject>) -> Vec
     objects.retain(|object| seen.insert((object.kind, object.id)));
     objects
 }
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

@@ -353,3 +353,7 @@ pub fn clean(text: &str) -> String {
 fn escaped(name: &str) -> String {
     clean(name).replace('~', "~0").replace('/', "~1")
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

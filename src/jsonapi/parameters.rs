@@ -19,7 +19,10 @@ impl Parameters {
         let mut parameters = Self::default();
         if raw.len() > LONGEST || raw.split('&').count() > COUNT {
             let detail = format!("The query has more than {LONGEST} octets or more than {COUNT} parameters.");
-            errors.push(ErrorObject::bad_parameter("", detail));
+            let mut error = ErrorObject::bad_parameter("", detail);
+            // It is about no parameter in particular.
+            error.source = None;
+            errors.push(error);
             return parameters;
         }
         for part in raw.split('&').filter(|part| !part.is_empty()) {
@@ -36,6 +39,10 @@ impl Parameters {
     }
 
     fn set(&mut self, name: String, value: String) {
+        // Clients append empty parameters of their own to the links that they follow; the cursor of the link counts.
+        if value.is_empty() && matches!(name.as_str(), "page[after]" | "page[before]") {
+            return;
+        }
         let list = name.ends_with("[]");
         self.pairs.retain(|(other, earlier)| *other != name || (list && *earlier != value));
         self.pairs.push((name, value));

@@ -205,18 +205,15 @@ impl Reader<'_> {
 
     fn include(&mut self, value: &str) -> Vec<String> {
         let mut paths: Vec<String> = Vec::new();
+        if value.split(',').count() > INCLUDES {
+            self.refuse("include", format!("At most {INCLUDES} paths can be included."));
+            return paths;
+        }
         for path in value.split(',').filter(|_| !value.is_empty()) {
-            if paths.len() == INCLUDES {
-                self.refuse("include", format!("At most {INCLUDES} paths can be included."));
-                break;
-            }
-            match self.include_problem(path) {
-                Some(problem) => {
-                    self.refuse("include", problem);
-                    break;
-                }
-                None if paths.iter().any(|other| other == path) => {}
-                None => paths.push(path.to_owned()),
+            if let Some(problem) = self.include_problem(path) {
+                self.refuse("include", problem);
+            } else if !paths.iter().any(|other| other == path) {
+                paths.push(path.to_owned());
             }
         }
         paths
@@ -260,18 +257,21 @@ impl Reader<'_> {
                 let attributes = resource.attributes.iter().filter(|found| found.readable()).map(|found| found.name);
                 let hint = suggestion(field, attributes.chain(resource.relationships.iter().map(|found| found.name)));
                 let kind = resource.name;
-                return self.refuse(name, format!("A {kind} has no readable field '{}'.{hint}", clean(field)));
+                self.refuse(name, format!("A {kind} has no readable field '{}'.{hint}", clean(field)));
             }
         }
     }
 
     /// A cursor counts over an offset, and the later of two over the earlier: clients append their own parameters to
-    /// the links that they follow. An empty cursor is none.
+    /// the links that they follow.
     fn page(&mut self, request: &mut ListRequest) {
+        if self.rules.purpose != Purpose::List {
+            return;
+        }
         let (mut cursor, mut offset, mut limited) = (None, None, false);
         for (name, value) in self.given.iter() {
             match name {
-                "page[after]" | "page[before]" if !value.is_empty() => cursor = Some((name, value)),
+                "page[after]" | "page[before]" => cursor = Some((name, value)),
                 "page[offset]" => offset = self.number(name, value, 0, ListQuery::MAX_OFFSET),
                 "page[size]" | "page[limit]" => {
                     if let Some(size) = self.number(name, value, 1, ListQuery::MAX_SIZE) {
@@ -281,9 +281,6 @@ impl Reader<'_> {
                 }
                 _ => {}
             }
-        }
-        if self.rules.purpose != Purpose::List {
-            return;
         }
         request.old_style = cursor.is_none() && (offset.is_some() || limited);
         if let Some(offset) = offset {
@@ -301,7 +298,7 @@ impl Reader<'_> {
     fn number(&mut self, name: &str, value: &str, min: usize, max: usize) -> Option<usize> {
         let digits = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
         let number = value.parse().ok().filter(|number| digits && (min..=max).contains(number));
-        if number.is_none() && self.rules.purpose == Purpose::List {
+        if number.is_none() {
             self.refuse(name, format!("{name} must be a whole number from {min} to {max}; got '{}'.", clean(value)));
         }
         number
@@ -312,3 +309,7 @@ impl Reader<'_> {
 pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, known).map_or_else(String::new, |near| format!(" Did you mean '{near}'?"))
 }
+
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod tests;

@@ -67,3 +67,39 @@ pub fn require_match(headers: &HeaderMap, etag: &str) -> Result<(), ApiError> {
 fn tags<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = &'h str> {
     headers.get_all(name).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use serde_json::json;
+
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn answers_carry_the_media_type_and_the_location() {
+        let answer = created("https://x/api/v2/mailboxes/1", &json!({}));
+        assert_eq!(answer.status(), 201);
+        assert_eq!(answer.headers().get("content-type").unwrap(), MEDIA_TYPE);
+        assert_eq!(answer.headers().get("location").unwrap(), "https://x/api/v2/mailboxes/1");
+        assert_eq!((ok(&json!({})).status().as_u16(), no_content().status().as_u16()), (200, 204));
+    }
+
+    #[test]
+    fn an_update_passes_only_with_the_tag_of_what_is_there() {
+        let (old, new) = (etag(&json!({"a": 1})), etag(&json!({"a": 2})));
+        assert!(old != new && old.starts_with('"') && old.ends_with('"') && !old.contains(','));
+        assert_eq!(require_match(&HeaderMap::new(), &new), Ok(()));
+        assert_eq!(require_match(&headers(header::IF_MATCH, "*"), &new), Ok(()));
+        let both: &'static str = format!("{old}, {new}").leak();
+        assert_eq!(require_match(&headers(header::IF_MATCH, both), &new), Ok(()));
+        let stale: &'static str = old.clone().leak();
+        assert_eq!(require_match(&headers(header::IF_MATCH, stale), &new).unwrap_err().status(), 412);
+        let weak: &'static str = format!("W/{new}").leak();
+        assert!(require_match(&headers(header::IF_MATCH, weak), &new).is_err(), "weak tags match no update");
+        assert!(none_match(&headers(header::IF_NONE_MATCH, weak), &new));
+        assert!(!none_match(&HeaderMap::new(), &new) && !none_match(&headers(header::IF_NONE_MATCH, weak), &old));
+    }
+}

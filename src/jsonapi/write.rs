@@ -44,7 +44,7 @@ impl Write {
             Some(_) => return Err(ErrorObject::invalid("/data", "data must be an object.").into()),
             None => return Err(ErrorObject::invalid("/data", "The document must have the member 'data'.").into()),
         };
-        let mut data = Data { resource, data, errors: Vec::new() };
+        let mut data = Data { resource, members: data, errors: Vec::new() };
         data.check_type();
         let id = data.check_id(expect);
         let attributes = data.member("attributes");
@@ -114,14 +114,14 @@ impl fmt::Debug for Write {
 /// The `data` of a document while it is read.
 struct Data<'r> {
     resource: &'r Resource,
-    data: Map<String, Value>,
+    members: Map<String, Value>,
     errors: Vec<ErrorObject>,
 }
 
 impl Data<'_> {
     fn check_type(&mut self) {
         let expected = self.resource.name;
-        match self.data.get("type") {
+        match self.members.get("type") {
             Some(Value::String(given)) if given == expected || given == self.resource.plural => {}
             Some(Value::String(given)) => {
                 let detail = format!("The type here is '{expected}', not '{}'.", clean(given));
@@ -135,7 +135,7 @@ impl Data<'_> {
     }
 
     fn check_id(&mut self, expect: Expect) -> Option<u64> {
-        let given = self.data.get("id").filter(|given| !given.is_null() || expect != Expect::Create);
+        let given = self.members.get("id").filter(|given| !given.is_null() || expect != Expect::Create);
         let error = match (expect, given) {
             (Expect::Create, None) => return None,
             (Expect::Create, Some(_)) => {
@@ -167,7 +167,7 @@ impl Data<'_> {
 
     /// An object, empty where it is absent.
     fn member(&mut self, name: &str) -> Map<String, Value> {
-        match self.data.remove(name) {
+        match self.members.remove(name) {
             Some(Value::Object(member)) => member,
             None => Map::new(),
             Some(_) => {
@@ -200,3 +200,7 @@ fn target(relationship: &Relationship, given: &Value) -> Result<Option<u64>, &'s
     }
     data.get("id").and_then(identifier).map(Some).ok_or("its id is no positive whole number")
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
