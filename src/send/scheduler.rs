@@ -22,6 +22,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How often idle sessions are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How lanes report to their owner: the mailbox and why it ended.
+type Ended = (mpsc::Sender<(u64, LaneEnd)>, mpsc::Receiver<(u64, LaneEnd)>);
+
 pub(super) struct Scheduler {
     parts: Arc<Parts>,
     /// When each mailbox may have something to send.
@@ -31,7 +34,7 @@ pub(super) struct Scheduler {
     lanes: BTreeMap<u64, u32>,
     running: u32,
     seen: u64,
-    ended: (mpsc::Sender<(u64, LaneEnd)>, mpsc::Receiver<(u64, LaneEnd)>),
+    ended: Ended,
 }
 
 impl Scheduler {

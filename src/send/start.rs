@@ -43,7 +43,7 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
             continue;
         }
         match gate::ask(work, &mailbox, &status(work, mailbox_id)?, now)? {
-            Gate::Go => return start(work, before, mailbox).map(|started| Next::Start(Box::new(started))),
+            Gate::Go => return start(work, &before, mailbox).map(|started| Next::Start(Box::new(started))),
             Gate::NotBefore { at, .. } => {
                 delay(work, &before)?;
                 return Ok(Next::NotBefore(at));
@@ -56,12 +56,12 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
     }
 }
 
-fn start(work: &mut Work, before: Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
+fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
     let now = work.now();
     let mut mailing = before.clone();
     if mailing.state == State::Scheduled {
         mailing.apply(Trigger::Queue, now);
-        work.save_mailing(&before, &mailing)?;
+        work.save_mailing(before, &mailing)?;
     }
     let queued = mailing.clone();
     mailing.apply(Trigger::Start, now);

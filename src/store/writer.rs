@@ -129,7 +129,9 @@ impl Thread {
             group.extend(units.try_iter().take(GROUP - 1));
             if let Some(why) = &self.broken {
                 let why = StoreError::Stopped(why.clone());
-                group.into_iter().for_each(|unit| unit.answer(Err(why.clone())));
+                for unit in group {
+                    unit.answer(Err(why.clone()));
+                }
                 continue;
             }
             self.commit_group(group);
@@ -138,10 +140,16 @@ impl Thread {
 
     fn commit_group(&mut self, mut group: Vec<Box<dyn Unit>>) {
         match self.attempt(&mut group) {
-            Ok(Attempt::Committed) => group.into_iter().for_each(|unit| unit.answer(Ok(()))),
+            Ok(Attempt::Committed) => {
+                for unit in group {
+                    unit.answer(Ok(()));
+                }
+            }
             Ok(Attempt::Spoiled(panic)) if group.len() == 1 => {
                 let answer = panic.map_or(Ok(()), |panic| Err(StoreError::Panicked(panic)));
-                group.into_iter().for_each(|unit| unit.answer(answer.clone()));
+                for unit in group {
+                    unit.answer(answer.clone());
+                }
             }
             Ok(Attempt::Spoiled(_)) => {
                 for unit in group {
@@ -156,7 +164,9 @@ impl Thread {
                 tracing::error!(%error, "the store failed; no more writes until a restart");
                 self.broken = Some(error.to_string());
                 self.is_broken.store(true, Ordering::Relaxed);
-                group.into_iter().for_each(|unit| unit.answer(Err(error.clone())));
+                for unit in group {
+                    unit.answer(Err(error.clone()));
+                }
             }
         }
     }
