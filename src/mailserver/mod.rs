@@ -1,7 +1,7 @@
 //! A small programmable SMTP and IMAP server for loopback: the demo's mail server and the tests' hostile double.
 //!
 //! [`MailServer`] listens on loopback only, keeps accounts and messages in memory, files what SMTP accepts into the
-//! recipients' inboxes and serves them over IMAP4rev1. It keeps every message byte for byte. A [`Rule`] makes it
+//! recipients' inboxes and serves them over IMAP. It keeps every message byte for byte. A [`Rule`] makes it
 //! misbehave at a [`Point`]: reject, drop, delay, hold until a [`Gate`] opens, say something else.
 //!
 //! Promises: every line, literal, message, folder and count is bounded; time comes from the clock in [`Options`];
@@ -16,6 +16,7 @@ mod imap;
 mod journal;
 mod listener;
 mod options;
+mod plain;
 mod script;
 mod smtp;
 mod store;

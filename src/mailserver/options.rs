@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// How a server behaves when no rule says otherwise. `Options::default()` is a friendly server without TLS.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
 pub struct Options {
     /// The loopback address to bind (127.0.0.1); any other kind of address is refused.
     pub bind: IpAddr,

@@ -34,9 +34,10 @@ pub enum Point {
     Quit,
     /// Before the IMAP greeting.
     ImapConnect,
-    /// A command by its verb in capitals; `FETCH` stands for `UID FETCH` too. For AUTHENTICATE the user is known,
-    /// for LOGIN it is not yet.
+    /// A command by its verb in capitals; `FETCH` stands for `UID FETCH` too.
     ImapCommand(&'static str),
+    /// The credentials of a LOGIN or AUTHENTICATE are in.
+    ImapLogin,
     /// A literal of a FETCH response has been announced and half of it sent.
     ImapFetchLiteral,
 }

@@ -41,12 +41,11 @@ impl Store {
     pub fn add_account(&self, address: &str, password: &str) {
         let key = address.to_lowercase();
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        match accounts.get(&key) {
-            Some(account) => account.set_password(password),
-            None => {
-                let account = Account::new(key.clone(), password, self.validity.clone());
-                accounts.insert(key, Arc::new(account));
-            }
+        if let Some(account) = accounts.get(&key) {
+            account.set_password(password);
+        } else {
+            let account = Account::new(key.clone(), password, self.validity.clone());
+            accounts.insert(key, Arc::new(account));
         }
     }
 

@@ -83,7 +83,7 @@ impl Wire {
         if self.output.len() >= FULL { self.flush().await } else { Ok(()) }
     }
 
-    /// Reads a line up to LF. Can be cancelled without losing input.
+    /// Reads a line up to LF. Can be cancelled without losing input; flush first, as half a write cannot be.
     pub async fn line(&mut self) -> io::Result<Line> {
         let mut searched = 0;
         let mut skipped = 0;
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn lines_are_bounded_and_a_bare_line_feed_is_told_apart() {
         let (mut peer, ours) = tokio::io::duplex(64 << 10);
-        let mut wire = Wire::new(ours, Duration::from_secs(60));
+        let mut wire = Wire::new(ours, Duration::from_mins(1));
         let long = [vec![b'x'; MAX_LINE + 1], b"\r\n".to_vec()].concat();
         let fits = [vec![b'y'; MAX_LINE], b"\r\n".to_vec()].concat();
         peer.write_all(b"one\r\ntwo\n\r\n").await.unwrap();

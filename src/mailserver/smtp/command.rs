@@ -28,11 +28,10 @@ impl<'a> Command<'a> {
         let rest = rest.trim_end_matches(' ');
         let bare = |command| if rest.is_empty() { command } else { Self::BadArguments };
         match verb.to_ascii_uppercase().as_str() {
-            "EHLO" | "HELO" if rest.is_empty() => Self::BadArguments,
+            "EHLO" | "HELO" | "AUTH" if rest.is_empty() => Self::BadArguments,
             "EHLO" => Self::Hello { extended: true, name: rest },
             "HELO" => Self::Hello { extended: false, name: rest },
             "STARTTLS" => bare(Self::StartTls),
-            "AUTH" if rest.is_empty() => Self::BadArguments,
             "AUTH" => Self::Auth(rest),
             "MAIL" => after(rest, "FROM:").map_or(Self::BadArguments, Self::Mail),
             "RCPT" => after(rest, "TO:").map_or(Self::BadArguments, Self::Rcpt),

@@ -54,12 +54,12 @@ async fn a_whole_pipelined_transaction_is_answered_in_order() {
     let server = server(Options::default()).await;
     let mut peer = greeted(&server).await;
     let transaction = "MAIL FROM:<ann@example.test> SIZE=9 BODY=8BITMIME\r\nRCPT TO:<nobody@example.test>\r\n\
-                       RCPT TO:<BOB@example.test>\r\nDATA\r\nHello\r\n.\r\nRSET\r\nVRFY x\r\nNOOP\r\nQUIT\r\n";
+                       RCPT TO:<BOB@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nHello\r\n.\r\nRSET\r\nVRFY x\r\nNOOP\r\nQUIT\r\n";
     peer.write(transaction).await;
     let replies = String::from_utf8(peer.rest().await).unwrap();
     let codes: Vec<&str> = replies.lines().map(|line| &line[..3]).collect();
-    assert_eq!(codes, ["250", "550", "250", "354", "250", "250", "252", "250", "221"]);
-    assert_eq!(server.accepted()[0].recipients, ["BOB@example.test"]);
+    assert_eq!(codes, ["250", "550", "250", "250", "354", "250", "250", "252", "250", "221"]);
+    assert_eq!(server.accepted()[0].recipients, ["BOB@example.test", BOB]);
     assert_eq!(server.messages(BOB, "INBOX").unwrap().len(), 1);
 }
 

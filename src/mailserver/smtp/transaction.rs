@@ -6,6 +6,7 @@ use crate::mailserver::flags::Flags;
 use crate::mailserver::journal::Accepted;
 use crate::mailserver::options::Recipients;
 use crate::mailserver::script::Point;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -193,8 +194,9 @@ impl Session {
             bare_lf,
             at: self.shared.options.clock.now(),
         };
-        let local = message.recipients.iter().filter_map(|recipient| self.shared.store.account(recipient).ok());
-        for account in local {
+        // Named twice, an account still gets one copy.
+        let named = message.recipients.iter().map(|recipient| recipient.to_lowercase()).collect::<BTreeSet<_>>();
+        for account in named.iter().filter_map(|recipient| self.shared.store.account(recipient).ok()) {
             self.file(&account, "INBOX", &message, Flags::default());
         }
         if self.shared.options.file_sent_copies
