@@ -104,7 +104,13 @@ impl App {
     pub async fn start(blueprint: Blueprint) -> Result<Self, StartError> {
         let Blueprint { config, places, runtime, dialer, serving } = blueprint;
         prepare_directory(&places.data_dir)?;
-        let store = open_store(&config, &places, runtime)?;
+        let store = {
+            let (config, places) = (config.clone(), places.clone());
+            // A store that was not closed in order may take a while to open.
+            tokio::task::spawn_blocking(move || open_store(&config, &places, runtime))
+                .await
+                .map_err(|error| failed(&error))??
+        };
         let trust = Trust::system(config.net.extra_ca_file.as_deref())
             .map_err(|error| StartError::Configuration(error.to_string()))?;
         let egress = EgressRules {

@@ -38,6 +38,7 @@ struct Parts {
     handle: tokio::runtime::Handle,
 }
 
+#[derive(Clone, Copy)]
 enum Command {
     SyncNow(u64),
 }
