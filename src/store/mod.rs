@@ -119,9 +119,18 @@ impl Store {
         self.writer.is_broken()
     }
 
-    /// Waits for the writer to have answered everything that was handed to it before.
-    pub async fn close(&self) {
-        let _ = self.write(|_| Ok::<_, StoreError>(())).await;
+    /// Lets go of the file: waits until everything that was handed to the writer is answered and every other holder
+    /// of this store has let go, for ten seconds at most. `false` if somebody still held on.
+    pub async fn close(self) -> bool {
+        let database = Arc::downgrade(&self.database);
+        drop(self);
+        for _ in 0..1000 {
+            if database.strong_count() == 0 {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        false
     }
 
     pub fn vault(&self) -> &Vault {
