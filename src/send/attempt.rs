@@ -74,7 +74,7 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
         return Ok(End::NobodyLeft);
     }
     let (mailing, attempt) = (report.mailing, report.attempt);
-    let entered = parts.store.write(move |work| enter_data_phase(work, mailing, attempt)).await;
+    let entered = parts.store.write_patiently(move |work| enter_data_phase(work, mailing, attempt)).await;
     match entered {
         Ok(true) => {}
         Ok(false) => {

@@ -104,6 +104,18 @@ impl Store {
         self.writer.write(work).await
     }
 
+    /// The same for the engines, whose work must not be lost: waits for a place in the queue instead of `Busy`.
+    pub async fn write_patiently<T, E>(
+        &self,
+        work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write_patiently(work).await
+    }
+
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
         Ok(Snapshot(self.database.begin_read()?))
