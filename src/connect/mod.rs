@@ -11,3 +11,4 @@
 
 pub mod credential;
 pub mod effective;
+pub mod imap;
