@@ -13,6 +13,7 @@
 //! ───────────────────────────────────────────────────────────────────────────────────────────
 //! send/        scheduler → gate → attempt → SMTP
 //! sync/        scheduler → source (IMAP) → ingest
+//! upkeep/      what must happen now and then
 //! ───────────────────────────────────────────────────────────────────────────────────────────
 //! connect/     a mailbox made usable: effective settings, opened credential, the IMAP session, live tests
 //! ───────────────────────────────────────────────────────────────────────────────────────────
@@ -45,7 +46,9 @@ pub mod net;
 pub mod ops;
 pub mod providers;
 pub mod runtime;
+
 pub mod send;
 pub mod store;
 pub mod sync;
+pub mod upkeep;
 pub mod vault;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How a failure is to be treated. What nobody marked counts as temporary.
@@ -201,7 +202,7 @@ impl Failure {
         if let Some(line) = &self.server {
             text.push_str(" The server said: \u{201c}");
             if let Some(code) = self.code {
-                text.push_str(&format!("{code} "));
+                let _ = write!(text, "{code} ");
             }
             text.push_str(line);
             text.push('\u{201d}');

@@ -60,6 +60,13 @@ pub struct User {
 }
 
 impl User {
+    /// First and last name, where there is either.
+    pub fn name(&self) -> Option<String> {
+        let parts: Vec<&str> =
+            [&self.first_name, &self.last_name].into_iter().filter_map(|part| part.as_deref()).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    }
+
     /// May this user see what belongs to `owner`?
     pub fn may_see(&self, owner: u64) -> bool {
         self.role != Role::Member || self.id == owner

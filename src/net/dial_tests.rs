@@ -1,48 +1,14 @@
+use super::super::authority::Authority;
 use super::super::dialer::{Dialing, MapDialer};
 use super::*;
 use crate::domain::connection::Reach;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::CertificateParams;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PUBLIC: &str = "9.9.9.9";
-
-/// An authority of the test's own, and a server with a certificate of it.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn trust(&self) -> Trust {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), self.0.pem()).unwrap();
-        Trust::only(file.path()).unwrap()
-    }
-
-    fn acceptor(&self, params: CertificateParams) -> tokio_rustls::TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap();
-        tokio_rustls::TlsAcceptor::from(Arc::new(config))
-    }
-}
-
-fn params(name: &str) -> CertificateParams {
-    CertificateParams::new(vec![name.to_owned()]).unwrap()
-}
 
 /// A server that greets over TLS, again and again.
 async fn tls_server(acceptor: tokio_rustls::TlsAcceptor) -> SocketAddr {
@@ -102,7 +68,7 @@ fn passed(stages: &Stages) -> Vec<(Stage, bool)> {
 #[tokio::test]
 async fn a_verified_connection_passes_every_stage() {
     let authority = Authority::new();
-    let server = tls_server(authority.acceptor(params("mail.example"))).await;
+    let server = tls_server(authority.acceptor("mail.example")).await;
     let network = network(one_server(993, server), &authority.trust());
     let mut stages = Stages::new();
     // The final dot and capitals of a full name do not disturb its verification.
@@ -120,18 +86,13 @@ async fn a_verified_connection_passes_every_stage() {
 #[tokio::test]
 async fn a_certificate_that_does_not_verify_is_refused_with_its_own_advice() {
     let authority = Authority::new();
-    let mut expired = params("mail.example");
+    let mut expired = CertificateParams::new(vec!["mail.example".to_owned()]).unwrap();
     expired.not_before = rcgen::date_time_ymd(2001, 1, 1);
     expired.not_after = rcgen::date_time_ymd(2002, 1, 1);
     for (acceptor, trust, words, advice) in [
-        (authority.acceptor(params("mail.example")), Trust::nobody(), "does not trust", "extra_ca_file"),
-        (authority.acceptor(expired), authority.trust(), "has expired", "renew"),
-        (
-            authority.acceptor(params("other.example")),
-            authority.trust(),
-            "is not for the name mail.example",
-            "other.example",
-        ),
+        (authority.acceptor("mail.example"), Trust::nobody(), "does not trust", "extra_ca_file"),
+        (authority.acceptor_with(&expired), authority.trust(), "has expired", "renew"),
+        (authority.acceptor("other.example"), authority.trust(), "is not for the name mail.example", "other.example"),
     ] {
         let server = tls_server(acceptor).await;
         // A port without a convention must not turn an untrusted certificate into another try.

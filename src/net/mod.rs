@@ -9,6 +9,8 @@
 //! Promises: no connection without the egress rule; no unverified certificate, ever; every step bounded in time; each
 //! failure a sentence that a person can act on. Uses `domain` only; knows no mail protocol.
 
+#[cfg(test)]
+pub(crate) mod authority;
 mod blocking;
 mod connection;
 mod dial;

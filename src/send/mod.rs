@@ -1,1 +1,69 @@
-//! (being built)
+//! The send engine: scheduler → gate → attempt.
+//!
+//! * [`gate`] says whether a mailbox may send now, and else until when and why.
+//! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
+//!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
+//! * Nothing is lost: a mailing is under way only once that is on disk, and what a crash left behind is taken up again.
+//!   Nothing is doubled blindly: the phase in which a server may have accepted a message is on disk before it begins.
+//!
+//! Uses `connect` and what lies below it; reached from above through [`SendEngine`].
+
+mod attempt;
+pub mod gate;
+mod lane;
+mod message;
+mod pool;
+mod scheduler;
+mod settle;
+mod start;
+
+use crate::config::SendConfig;
+use crate::connect::Connector;
+use crate::runtime::{Runtime, Tasks};
+use crate::store::Store;
+use pool::{Pool, Reuse};
+use scheduler::Scheduler;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the parts of the engine share.
+struct Parts {
+    store: Store,
+    connector: Connector,
+    runtime: Runtime,
+    config: SendConfig,
+    pool: Pool,
+    tasks: Tasks,
+}
+
+/// The running engine.
+pub struct SendEngine {
+    tasks: Tasks,
+}
+
+impl SendEngine {
+    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call.
+    pub fn start(store: Store, connector: Connector, config: SendConfig) -> Self {
+        let tasks = Tasks::new();
+        let reuse = Reuse {
+            deliveries: u64::from(config.deliveries_per_connection),
+            idle: config.idle,
+            sessions: usize::try_from(config.workers).unwrap_or(usize::MAX),
+        };
+        let parts = Parts {
+            runtime: store.runtime().clone(),
+            store,
+            connector,
+            config,
+            pool: Pool::new(reuse),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(Scheduler::new(Arc::new(parts)).run());
+        Self { tasks }
+    }
+
+    /// Starts nothing new and waits for the attempts in flight; `false` if some were still running after `patience`.
+    pub async fn stop(&self, patience: Duration) -> bool {
+        self.tasks.stop(patience).await
+    }
+}

@@ -114,6 +114,16 @@ impl Store {
         self.events.clone()
     }
 
+    /// Whether a commit has failed since the start; nothing more is written then.
+    pub fn is_broken(&self) -> bool {
+        self.writer.is_broken()
+    }
+
+    /// Waits for the writer to have answered everything that was handed to it before.
+    pub async fn close(&self) {
+        let _ = self.write(|_| Ok::<_, StoreError>(())).await;
+    }
+
     pub fn vault(&self) -> &Vault {
         &self.vault
     }

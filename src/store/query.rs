@@ -145,23 +145,21 @@ impl Plan {
                 (Some(sort), [key]) => key.field == sort,
                 (Some(_), _) => false,
             };
-            let values = index.filter.and_then(|field| {
-                query.filters.iter().find_map(|filter| match &filter.test {
-                    Test::OneOf(values) if filter.field == field => Some(values.clone()),
-                    Test::Null if filter.field == field => Some(vec![Scalar::Null]),
+            let chosen = index.filter.and_then(|field| {
+                query.filters.iter().enumerate().find_map(|(position, filter)| match &filter.test {
+                    Test::OneOf(values) if filter.field == field => Some((position, values.clone())),
+                    Test::Null if filter.field == field => Some((position, vec![Scalar::Null])),
                     _ => None,
                 })
             });
-            let plan = match (index.filter, values) {
-                (Some(field), Some(mut values)) => {
-                    values.sort();
-                    values.dedup();
-                    let rest = query.filters.iter().filter(|filter| filter.field != field).cloned().collect();
-                    let ordered = sorted && values.len() <= 1;
-                    Self { index: Some(*index), values, ordered, rest }
-                }
-                _ => continue,
-            };
+            let Some((position, mut values)) = chosen else { continue };
+            values.sort();
+            values.dedup();
+            // Only this one is answered by the walk; another on the same field still has to hold.
+            let mut rest = query.filters.clone();
+            rest.remove(position);
+            let ordered = sorted && values.len() <= 1;
+            let plan = Self { index: Some(*index), values, ordered, rest };
             let score = 1 + u8::from(plan.ordered);
             if best.as_ref().is_none_or(|(other, _)| score > *other) {
                 best = Some((score, plan));

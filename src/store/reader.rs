@@ -8,7 +8,7 @@ use std::ops::{Bound, ControlFlow};
 
 /// A range of keys.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub struct Keys {
     pub from: Bound<Vec<u8>>,
     pub to: Bound<Vec<u8>>,
 }
@@ -35,7 +35,7 @@ impl Keys {
 }
 
 /// Goes on or stops a scan.
-pub(super) type Visit = Result<ControlFlow<()>, StoreError>;
+pub type Visit = Result<ControlFlow<()>, StoreError>;
 
 pub(super) const GO_ON: Visit = Ok(ControlFlow::Continue(()));
 pub(super) const STOP: Visit = Ok(ControlFlow::Break(()));

@@ -55,7 +55,6 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         recipients: Vec::new(),
         attempt: None,
         attempts: Vec::new(),
-        first_attempt_at: None,
         doubt_resends: 0,
         size: None,
         retry_at: None,
@@ -306,7 +305,7 @@ mod lists {
             let by_mailbox = Filter { field: "mailbox.id".into(), test: Test::OneOf(vec![Scalar::Integer(2)]) };
             let by_two = Filter { field: "mailbox.id".into(), test: Test::OneOf(vec![Scalar::Integer(3), Scalar::Integer(1)]) };
             let late = Filter { field: "createdAt".into(), test: Test::Range { from: Some(Timestamp::from_millis(2).into()), to: None } };
-            for filters in [vec![], vec![by_mailbox.clone()], vec![by_two], vec![late.clone()], vec![by_mailbox, late]] {
+            for filters in [vec![], vec![by_mailbox.clone()], vec![by_two.clone()], vec![late.clone()], vec![by_mailbox.clone(), late], vec![by_two, by_mailbox]] {
                 for sort in [vec![], vec![("createdAt", false)], vec![("createdAt", true)], vec![("id", true)], vec![("mailbox.id", true), ("createdAt", false)]] {
                     let query = ListQuery {
                         filters: filters.clone(),

@@ -10,6 +10,7 @@ use crate::runtime::{Runtime, contain_blocking};
 use crate::vault::Vault;
 use redb::Database;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::{oneshot, watch};
 
@@ -70,6 +71,7 @@ where
 /// Hands units of work to the writer thread.
 pub(super) struct Writer {
     queue: SyncSender<Box<dyn Unit>>,
+    broken: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -82,12 +84,18 @@ impl Writer {
         committed: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
         let (queue, units) = sync_channel(QUEUE);
-        let mut thread = Thread { database, vault, runtime, committed, broken: None };
+        let broken = Arc::new(AtomicBool::new(false));
+        let mut thread = Thread { database, vault, runtime, committed, broken: None, is_broken: broken.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve(&units))
             .map_err(|error| StoreError::Storage(error.to_string()))?;
-        Ok(Self { queue })
+        Ok(Self { queue, broken })
+    }
+
+    /// Whether a commit failed; nothing is written until the next start.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     pub async fn write<T, E>(&self, work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static) -> Result<T, E>
@@ -111,6 +119,7 @@ struct Thread {
     committed: watch::Sender<u64>,
     /// After a failed commit nothing is written any more: what the disk holds is unknown until the next start.
     broken: Option<String>,
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Thread {
@@ -146,6 +155,7 @@ impl Thread {
             Err(error) => {
                 tracing::error!(%error, "the store failed; no more writes until a restart");
                 self.broken = Some(error.to_string());
+                self.is_broken.store(true, Ordering::Relaxed);
                 group.into_iter().for_each(|unit| unit.answer(Err(error.clone())));
             }
         }

@@ -1,5 +1,6 @@
 //! The key file: one line of text, readable by its owner only, outside the data directory.
 
+use crate::config::{KeyPlace, Places};
 use crate::runtime::Random;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -82,6 +83,14 @@ impl KeyFile {
     /// shows up in the group's bits; so only access by everybody is refused.
     pub fn credential(path: &Path, data_dir: &Path) -> Result<Self, KeyError> {
         Self::new(path, data_dir, 0o007)
+    }
+
+    /// The key file of an instance, as its configuration has decided.
+    pub fn of(places: &Places) -> Result<Self, KeyError> {
+        match &places.master_key {
+            KeyPlace::File(path) => Self::at(path, &places.data_dir),
+            KeyPlace::Credential(path) => Self::credential(path, &places.data_dir),
+        }
     }
 
     fn new(path: &Path, data_dir: &Path, forbidden: u32) -> Result<Self, KeyError> {

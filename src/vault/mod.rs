@@ -6,7 +6,7 @@
 //!
 //! Promises: a sealed value that was moved, swapped or changed by one bit does not open; no secret and no key shows up
 //! in debug output or in an error; keys are wiped from memory when dropped. It never writes a file except a new key
-//! that it was asked to make. Uses the ground floor only (`domain`, `runtime`).
+//! that it was asked to make. Uses the ground floor only (`domain`, `runtime`, `config`).
 
 mod check;
 mod key;

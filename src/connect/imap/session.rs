@@ -103,15 +103,24 @@ impl ImapSession {
         let credential = Credential { username: &settings.username, password: secret };
         credential.check().map_err(|failure| noted(stages, Instant::now(), failure))?;
         let runtime = Handle::current();
-        let Greeted { connection, ahead, offered } = runtime.block_on(async {
+        let opened = runtime.block_on(async {
+            let over = async {
+                match limits.deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                () = limits.cancel.cancelled() => {
-                    Err(Failure::temporary(Stage::Tcp, format!("The session with {} was stopped.", settings.endpoint.host)))
-                }
-                greeted = greeted(network, &settings.endpoint, &limits, stages) => greeted,
+                () = limits.cancel.cancelled() => None,
+                greeted = greeted(network, &settings.endpoint, &limits, stages) => Some(greeted),
+                () = over => None,
             }
-        })?;
+        });
+        let Some(opened) = opened else {
+            return Err(given_up(stages, &settings.endpoint.host));
+        };
+        let Greeted { connection, ahead, offered } = opened?;
         let host = connection.host().to_owned();
         let stream = BlockingStream::new(connection, runtime, limits.step, SLACK, limits.cancel.clone());
         let controls = stream.controls();
@@ -131,6 +140,11 @@ impl ImapSession {
 
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether the session can take another command.
+    pub fn is_usable(&self) -> bool {
+        !self.ended
     }
 
     /// Every folder, up to a few thousand.
@@ -188,66 +202,61 @@ impl ImapSession {
         Ok(found.into_iter().max().filter(|uid| *uid != 0))
     }
 
-    /// The facts of as many of `uids` (ascending) as fit into one command, and how many that were. A message that is no
-    /// longer there has none.
-    pub fn facts(&mut self, uids: &[u32]) -> Result<(Vec<Facts>, usize), Failure> {
-        let (set, taken) = uid_set(uids);
-        let asked = &uids[..taken];
-        let budget = SLACK + PER_MESSAGE * taken as u64;
-        let fetches =
-            self.run(Stage::Fetch, budget, |session| session.uid_fetch(&set, "(UID FLAGS INTERNALDATE RFC822.SIZE)"))?;
-        let mut facts: Vec<Facts> = Vec::with_capacity(taken);
-        for fetch in fetches.iter() {
-            let Some(uid) = fetch.uid.filter(|uid| asked.binary_search(uid).is_ok()) else { continue };
-            // News of a flag, not an answer.
-            if fetch.size.is_none() && fetch.internal_date().is_none() {
-                continue;
-            }
+    /// The facts of `uids` (ascending). A message that is no longer there has none.
+    pub fn facts(&mut self, uids: &[u32]) -> Result<Vec<Facts>, Failure> {
+        let query = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
+        let mut facts = self.fetch(uids, query, 0, |uid, fetch| {
             let received_at = fetch.internal_date().map(|date| Timestamp::from_millis(date.timestamp_millis()));
+            // Without both it is news of a flag, not an answer.
+            if fetch.size.is_none() && received_at.is_none() {
+                return None;
+            }
             let flags = fetch.flags().iter().filter(|flag| **flag != Flag::Recent).map(Flag::to_string).collect();
-            facts.push(Facts { uid, flags, received_at, size: fetch.size.map(u64::from) });
-        }
+            Some(Facts { uid, flags, received_at, size: fetch.size.map(u64::from) })
+        })?;
         facts.sort_by_key(|fact| fact.uid);
         facts.dedup_by_key(|fact| fact.uid);
-        Ok((facts, taken))
+        Ok(facts)
     }
 
     /// The whole messages of `uids` (ascending), which together take about `size` bytes; those that the server did not
     /// give are missing. Sizes may be estimates: up to twice as much is read.
     pub fn bodies(&mut self, uids: &[u32], size: u64) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
         let budget = size.saturating_mul(2).saturating_add(1 << 20);
-        self.texts(uids, "(UID BODY.PEEK[])", budget, |fetch| fetch.body().map(<[u8]>::to_vec))
+        let texts = self.fetch(uids, "(UID BODY.PEEK[])", budget, |uid, fetch| Some((uid, fetch.body()?.to_vec())))?;
+        Ok(one_each(texts))
     }
 
     /// The headers of `uids` (ascending).
     pub fn headers(&mut self, uids: &[u32]) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
         let budget = (1 << 20) * uids.len() as u64;
-        self.texts(uids, "(UID BODY.PEEK[HEADER])", budget, |fetch| fetch.header().map(<[u8]>::to_vec))
+        let query = "(UID BODY.PEEK[HEADER])";
+        let texts = self.fetch(uids, query, budget, |uid, fetch| Some((uid, fetch.header()?.to_vec())))?;
+        Ok(one_each(texts))
     }
 
-    fn texts(
+    /// Fetches in as few commands as possible. What the server says of messages that nobody asked about is ignored.
+    fn fetch<T>(
         &mut self,
         uids: &[u32],
         query: &str,
         budget: u64,
-        text: impl Fn(&imap::types::Fetch<'_>) -> Option<Vec<u8>>,
-    ) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
-        let mut texts: Vec<(u32, Vec<u8>)> = Vec::with_capacity(uids.len());
+        read: impl Fn(u32, &imap::types::Fetch<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut found = Vec::with_capacity(uids.len());
         let mut rest = uids;
         while !rest.is_empty() {
             let (set, taken) = uid_set(rest);
+            let (asked, later) = rest.split_at(taken);
+            rest = later;
             let budget = budget + SLACK + PER_MESSAGE * taken as u64;
             let fetches: Fetches = self.run(Stage::Fetch, budget, |session| session.uid_fetch(&set, query))?;
-            let asked = &rest[..taken];
-            texts.extend(fetches.iter().filter_map(|fetch| {
+            found.extend(fetches.iter().filter_map(|fetch| {
                 let uid = fetch.uid.filter(|uid| asked.binary_search(uid).is_ok())?;
-                Some((uid, text(fetch)?))
+                read(uid, fetch)
             }));
-            rest = &rest[taken..];
         }
-        texts.sort_by_key(|(uid, _)| *uid);
-        texts.dedup_by_key(|(uid, _)| *uid);
-        Ok(texts)
+        Ok(found)
     }
 
     /// Files a message, marked as read. The message may be there even if this fails without a refusal.
@@ -321,6 +330,13 @@ impl fmt::Debug for ImapSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ImapSession").field("host", &self.host).field("ended", &self.ended).finish_non_exhaustive()
     }
+}
+
+/// The first text of each message.
+fn one_each(mut texts: Vec<(u32, Vec<u8>)>) -> Vec<(u32, Vec<u8>)> {
+    texts.sort_by_key(|(uid, _)| *uid);
+    texts.dedup_by_key(|(uid, _)| *uid);
+    texts
 }
 
 struct Credential<'a> {
@@ -433,6 +449,13 @@ fn line(code: Option<&ResponseCode<'_>>, text: &str) -> String {
 fn lost(stage: Stage, host: &str, panic: &str) -> Failure {
     tracing::warn!(host, stage = stage.name(), panic, "an IMAP answer could not be digested");
     garbled(stage, host)
+}
+
+/// The session was stopped, or its time was over, before anybody could log in.
+fn given_up(stages: &mut Stages, host: &str) -> Failure {
+    let stage = stages.reports().last().map_or(Stage::Dns, |report| report.stage);
+    let sentence = format!("The session with {host} took longer than it may; it came as far as {}.", stage.name());
+    noted(stages, Instant::now(), Failure::temporary(stage, sentence))
 }
 
 fn due(limits: &ImapLimits, patience: Duration) -> Instant {

@@ -1,8 +1,10 @@
 //! Trying to deliver a mailing: who was accepted, what was said, and how far a try got.
 
+use crate::domain::address::{Address, Person};
 use crate::domain::failure::{EnhancedCode, Failure, Stage};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The header a recipient stands in, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +33,16 @@ pub struct Recipient {
     pub address: String,
     #[serde(default)]
     pub outcome: Option<Outcome>,
+}
+
+impl fmt::Display for Recipient {
+    /// As `Name <address>`, or the address alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, Address::parse(&self.address)) {
+            (Some(name), Ok(address)) => write!(f, "{}", Person { name: Some(name.clone()), address }),
+            _ => f.write_str(&self.address),
+        }
+    }
 }
 
 /// What became of a recipient: final, and never tried again.

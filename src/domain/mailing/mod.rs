@@ -36,10 +36,7 @@ pub struct Mailing {
     pub attempt: Option<Attempt>,
     #[serde(default)]
     pub attempts: Vec<AttemptRecord>,
-    /// Frozen with the first attempt.
-    #[serde(default)]
-    pub first_attempt_at: Option<Timestamp>,
-    /// How many times a doubt was answered by sending again.
+    /// How many times a reply that never came was answered by sending again.
     #[serde(default)]
     pub doubt_resends: u32,
     #[serde(default)]
@@ -86,10 +83,20 @@ pub struct Content {
     pub reply_to: Option<String>,
     /// The Message-IDs above this mailing in its thread.
     pub references: Vec<String>,
-    /// The signature of the mailbox, frozen with the first attempt.
-    pub signature: Option<String>,
+    /// The Message-ID that it answers, without angle brackets.
+    pub in_reply_to: Option<String>,
+    /// Set with the first attempt, so that every further one composes the same message.
+    pub frozen: Option<Frozen>,
     /// Attributes and relationships that belong to a CRM: kept as given.
     pub kept: Map<String, Value>,
+}
+
+/// What a message takes from its surroundings, kept from the first attempt on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    pub date: Timestamp,
+    pub from_name: Option<String>,
+    pub signature: Option<String>,
 }
 
 impl Mailing {
@@ -105,6 +112,11 @@ impl Mailing {
             self.due = None;
         }
         true
+    }
+
+    /// When the client wants it to go out.
+    pub fn wanted_at(&self) -> Timestamp {
+        self.scheduled_at.unwrap_or(self.created_at)
     }
 
     /// The addresses that still have to be handed to a server.

@@ -1,0 +1,54 @@
+//! Mailboxes: list, show, create, update, delete, the live tests, sync now, effective settings.
+
+mod actions;
+mod change;
+mod delete;
+mod view;
+mod write;
+
+use super::Api;
+use super::caller::Caller;
+use super::shown::{answer_list, answer_show, visible};
+use crate::connect::effective::EffectiveSettings;
+use crate::domain::mailbox::{Mailbox, RESOURCE};
+use crate::jsonapi::{ApiError, ok, path_id};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/mailboxes").route(web::get().to(list)).route(web::post().to(write::create)))
+        .service(
+            web::resource("/mailboxes/{id}")
+                .route(web::get().to(show))
+                .route(web::patch().to(write::update))
+                .route(web::delete().to(delete::delete)),
+        )
+        .service(web::resource("/mailboxes/{id}/effectiveSettings").route(web::get().to(effective_settings)))
+        .service(web::resource("/mailboxes/{id}/actions/{verb}").route(web::post().to(actions::act)));
+}
+
+async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    answer_list::<Mailbox>(&api, &caller, &request)
+}
+
+async fn show(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    answer_show::<Mailbox>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
+}
+
+/// What the workers use, and where each value came from.
+async fn effective_settings(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let mailbox: Mailbox = visible(&api.store.read()?, &caller, path_id(&RESOURCE, &id)?)?;
+    let settings = EffectiveSettings::of(&mailbox).to_json();
+    let link = format!("{}/effectiveSettings", api.links.record(RESOURCE.plural, mailbox.id));
+    Ok(ok(&json!({"data": null, "meta": settings, "links": {"self": link}})))
+}

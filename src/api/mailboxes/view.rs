@@ -1,0 +1,165 @@
+//! What a mailbox shows: its settings, and what follows from its health, the gate and the queue.
+
+use crate::api::Api;
+use crate::api::caller::Caller;
+use crate::api::shown::Shows;
+use crate::connect::effective::EffectiveSettings;
+use crate::domain::failure::Failure;
+use crate::domain::list::{Filter, Test};
+use crate::domain::mailbox::{Mailbox, RESOURCE, Side, SideState, SideStatus, Status};
+use crate::domain::resource::Resource;
+use crate::domain::time::Timestamp;
+use crate::jsonapi::Permissions;
+use crate::send::gate::{self, Gate, Why};
+use crate::store::{Reader, Snapshot, StoreError, due_head, slots_since, status};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+impl Shows for Mailbox {
+    const RESOURCE: &'static Resource = &RESOURCE;
+
+    fn is_visible(&self, caller: &Caller, _: &impl Reader) -> Result<bool, StoreError> {
+        Ok(caller.user().may_see(self.user_id))
+    }
+
+    fn narrowed(caller: &Caller, _: &impl Reader) -> Result<Option<Filter>, StoreError> {
+        let own = |id: u64| Filter { field: "user.id".into(), test: Test::OneOf(vec![id.into()]) };
+        Ok(caller.sees_only().map(own))
+    }
+
+    fn attributes(&self, api: &Api, snapshot: &Snapshot, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
+        let now = api.store.runtime().clock.now();
+        let effective = EffectiveSettings::of(self);
+        let mut status = status(snapshot, self.id)?;
+        if let Some(polled) = api.sync.as_ref().and_then(|sync| sync.last_success(self.id))
+            && status.sync.finished_at.is_none_or(|at| at < polled)
+        {
+            status.sync.finished_at = Some(polled);
+            status.sync.success_at = Some(polled);
+        }
+        let waiting = due_head(snapshot, self.id)?.map(|(due, _)| due);
+        let gate = gate::ask(snapshot, self, &status, now)?;
+        let (send_state, send_reason) =
+            send_state(self, &effective, &status, &gate, waiting.is_some_and(|due| due <= now));
+        let (sync_state, sync_reason) = sync_state(self, &effective, &status);
+        let next_send_at = waiting.and_then(|due| match &gate {
+            Gate::Go => Some(due.max(now)),
+            Gate::NotBefore { at, .. } => Some(due.max(*at)),
+            Gate::Hold { .. } => None,
+        });
+        let mut shown = match serde_json::to_value(&self.settings) {
+            Ok(Value::Object(settings)) => settings,
+            _ => return Err(StoreError::Corrupt("settings that cannot be shown".into())),
+        };
+        let mut set = |name: &str, value: Value| shown.insert(name.to_owned(), value);
+        set("createdAt", json!(self.created_at));
+        set("updatedAt", json!(self.updated_at));
+        set("userId", json!(self.user_id));
+        set("editable", json!(caller.user().may_edit(self.user_id)));
+        set("emailHash", json!(self.email_hash()));
+        set("providerId", json!(effective.provider_id));
+        set("providerType", json!(effective.provider_type));
+        set("lastError", last_error(&status));
+        set("nextSendAt", json!(next_send_at));
+        set(
+            "nextSyncAt",
+            json!(if sync_state == SideState::Disabled || sync_state == SideState::NotConfigured {
+                None
+            } else {
+                status.next_sync_at
+            }),
+        );
+        set("sentInDay", json!(slots_since(snapshot, self.id, now.minus(Duration::from_hours(24)))?));
+        set("sentInWeek", json!(slots_since(snapshot, self.id, now.minus(Duration::from_hours(7 * 24)))?));
+        set("sendState", json!(send_state.name()));
+        set("sendStateReason", json!(send_reason));
+        set("syncState", json!(sync_state.name()));
+        set("syncStateReason", json!(sync_reason));
+        set("sendErroredAt", json!(status.send.errored_at));
+        set("sendSuccessAt", json!(status.send.success_at));
+        set("sendPermanentErrorAt", json!(status.send.permanent_error_at));
+        set("syncErroredAt", json!(status.sync.errored_at));
+        set("syncFinishedAt", json!(status.sync.finished_at));
+        set("syncSuccessAt", json!(status.sync.success_at));
+        set("syncPermanentErrorAt", json!(status.sync.permanent_error_at));
+        Ok(shown)
+    }
+
+    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+        Ok(vec![("creator", Some(self.creator_id)), ("updater", Some(self.updater_id)), ("user", Some(self.user_id))])
+    }
+
+    fn permissions(&self, caller: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
+        let may = caller.user().may_edit(self.user_id);
+        Ok(Permissions { can_write: may, can_delete: Some(may) })
+    }
+}
+
+fn send_state(
+    mailbox: &Mailbox,
+    effective: &EffectiveSettings,
+    status: &Status,
+    gate: &Gate,
+    due: bool,
+) -> (SideState, Option<String>) {
+    if mailbox.settings.send_disabled == Some(true) {
+        return (SideState::Disabled, gate.reason().map(str::to_owned));
+    }
+    if let Some(answer) = unusable(effective, effective.send.as_ref().err(), Side::Send) {
+        return answer;
+    }
+    if let Some(failure) = &status.send.failure {
+        return (status.send.state(), Some(failure.explain()));
+    }
+    match gate.why() {
+        Some(Why::Limit) if due => (SideState::Limited, gate.reason().map(str::to_owned)),
+        Some(Why::Disabled | Why::Settings) => (SideState::Paused, gate.reason().map(str::to_owned)),
+        _ => (SideState::Ok, None),
+    }
+}
+
+fn sync_state(mailbox: &Mailbox, effective: &EffectiveSettings, status: &Status) -> (SideState, Option<String>) {
+    if mailbox.settings.sync_disabled == Some(true) {
+        return (SideState::Disabled, Some("Syncing is disabled for this mailbox.".into()));
+    }
+    if let Some(answer) = unusable(effective, effective.sync.as_ref().err(), Side::Sync) {
+        return answer;
+    }
+    match &status.sync.failure {
+        Some(failure) => (status.sync.state(), Some(failure.explain())),
+        None => (SideState::Ok, None),
+    }
+}
+
+/// A side whose settings cannot work: not there at all, or there and wrong.
+fn unusable(
+    effective: &EffectiveSettings,
+    failure: Option<&Failure>,
+    side: Side,
+) -> Option<(SideState, Option<String>)> {
+    let failure = failure?;
+    let state = if effective.is_configured(side) { SideState::Paused } else { SideState::NotConfigured };
+    Some((state, Some(failure.explain())))
+}
+
+/// The failure that stands; of two, the later one.
+fn last_error(status: &Status) -> Value {
+    let of = |side: Side, status: &SideStatus| -> Option<(Timestamp, Value)> {
+        let failure = status.failure.as_ref()?;
+        let at = status.errored_at?;
+        let shown = json!({
+            "side": side.name(),
+            "stage": failure.stage.name(),
+            "code": failure.code,
+            "enhancedCode": failure.enhanced.map(|code| code.to_string()),
+            "text": failure.explain(),
+            "at": at,
+        });
+        Some((at, shown))
+    };
+    [of(Side::Send, &status.send), of(Side::Sync, &status.sync)]
+        .into_iter()
+        .flatten()
+        .max_by_key(|(at, _)| *at)
+        .map_or(Value::Null, |(_, shown)| shown)
+}

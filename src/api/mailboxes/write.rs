@@ -1,0 +1,214 @@
+//! Creating and editing a mailbox.
+
+use super::actions::{blamed, live_test};
+use super::change::{Consequences, consequences, secret_changes, secrets_left_behind, set_reach};
+use crate::api::Api;
+use crate::api::caller::Caller;
+use crate::api::failure::Refusal;
+use crate::api::shown::{request_of, show, visible};
+use crate::connect::credential::Draft;
+use crate::domain::check::presets;
+use crate::domain::mailbox::{Mailbox, RESOURCE, SecretField, Settings, Side};
+use crate::domain::problem::{Problem, ProblemCode};
+use crate::domain::user::User;
+use crate::jsonapi::{
+    ApiError, Document, Expect, JsonApiBody, ListRequest, Purpose, Write, created, etag, ok, path_id, require_match,
+};
+use crate::store::{SecretChange, Work, get, mailbox_by_email, status};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+type Secrets = Arc<Vec<(SecretField, SecretChange)>>;
+
+pub(super) async fn create(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    body: JsonApiBody,
+) -> Result<HttpResponse, ApiError> {
+    let wanted = request_of(&request, &RESOURCE, Purpose::Write)?;
+    let write = Write::parse(&RESOURCE, body.0, Expect::Create)?;
+    let checked = write.check(&RESOURCE);
+    let mut problems = checked.problems;
+    let owner = owner_of(&api, &caller, &write, caller.id(), &mut problems)?;
+    if !caller.user().may_edit(owner) {
+        return Err(ApiError::forbidden("A viewer cannot create mailboxes."));
+    }
+    let now = api.store.runtime().clock.now();
+    let settings =
+        merge(&Settings::default().merged(&presets(&RESOURCE)).unwrap_or_default(), &checked.values, &mut problems);
+    problems.extend(whole(&settings));
+    let mut mailbox = Mailbox {
+        id: 0,
+        user_id: owner,
+        creator_id: caller.id(),
+        updater_id: caller.id(),
+        created_at: now,
+        updated_at: now,
+        settings,
+        secrets: Default::default(),
+        smtp_reach_private: false,
+        imap_reach_private: false,
+        generation: 1,
+    };
+    set_reach(None, &mut mailbox, caller.is_admin());
+    if let Some(problem) = taken(mailbox_by_email(&api.store.read()?, &mailbox.settings.email)?, None)
+        && !mailbox.settings.email.is_empty()
+    {
+        problems.push(problem);
+    }
+    ApiError::unless_valid(problems)?;
+    let secrets: Secrets = Arc::new(secret_changes(&checked.values));
+    validate(&api, &caller, &mailbox, &secrets, &checked.values).await?;
+
+    let mailbox = api
+        .store
+        .write(move |work| {
+            if let Some(problem) = taken(mailbox_by_email(work, &mailbox.settings.email)?, None) {
+                return Err(Refusal::from(problem));
+            }
+            Ok(work.create_mailbox(mailbox.clone(), &secrets)?)
+        })
+        .await?;
+    let document = document(&api, &caller, &mailbox, &wanted)?;
+    Ok(created(&api.links.record(RESOURCE.plural, mailbox.id), &document))
+}
+
+pub(super) async fn update(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: JsonApiBody,
+) -> Result<HttpResponse, ApiError> {
+    let id = path_id(&RESOURCE, &id)?;
+    let wanted = request_of(&request, &RESOURCE, Purpose::Write)?;
+    let before: Mailbox = visible(&api.store.read()?, &caller, id)?;
+    if !caller.user().may_edit(before.user_id) {
+        return Err(ApiError::forbidden("You may read this mailbox but not edit it."));
+    }
+    let write = Write::parse(&RESOURCE, body.0, Expect::Update(id))?;
+    require_match(request.headers(), &tag_of(&before))?;
+    let checked = write.check(&RESOURCE);
+    let mut problems = checked.problems;
+    let owner = owner_of(&api, &caller, &write, before.user_id, &mut problems)?;
+    let settings = merge(&before.settings, &checked.values, &mut problems);
+    problems.extend(whole(&settings));
+    let secrets: Secrets = Arc::new(secret_changes(&checked.values));
+    let mut after = Mailbox { settings, user_id: owner, updater_id: caller.id(), ..before.clone() };
+    set_reach(Some(&before), &mut after, caller.is_admin());
+    problems.extend(secrets_left_behind(&before, &after, &secrets));
+    if let Some(problem) = taken(mailbox_by_email(&api.store.read()?, &after.settings.email)?, Some(id)) {
+        problems.push(problem);
+    }
+    ApiError::unless_valid(problems)?;
+    validate(&api, &caller, &after, &secrets, &checked.values).await?;
+    let after = api.store.write(move |work| save(work, &before, &after, &secrets)).await?;
+    let document = document(&api, &caller, &after, &wanted)?;
+    Ok(ok(&document))
+}
+
+fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) -> Result<Mailbox, Refusal> {
+    let Some(before) = get::<Mailbox>(work, read.id)? else { return Err(Refusal::NotFound(&RESOURCE, read.id)) };
+    // The rules were checked against what was read; a change in between has to be looked at again.
+    if before.settings != read.settings || before.secrets != read.secrets || before.user_id != read.user_id {
+        return Err(Refusal::Conflict(
+            "The mailbox was changed by somebody else in the meantime. Read it again and repeat your change.".into(),
+        ));
+    }
+    if let Some(problem) = taken(mailbox_by_email(work, &wanted.settings.email)?, Some(read.id)) {
+        return Err(problem.into());
+    }
+    let Consequences { sending, syncing, other_account } = consequences(&before, wanted, secrets);
+    let mut after = Mailbox { updated_at: work.now(), ..wanted.clone() };
+    after.generation = before.generation + u64::from(sending || syncing);
+    let mut health = status(work, read.id)?;
+    if sending {
+        health.send.pardoned();
+    }
+    if syncing {
+        health.sync.pardoned();
+    }
+    if sending || syncing {
+        work.put_status(read.id, &health)?;
+    }
+    if other_account {
+        work.reset_cursors(read.id)?;
+    }
+    Ok(work.update_mailbox(&before, after, secrets)?)
+}
+
+/// The entity tag covers what a client can write.
+fn tag_of(mailbox: &Mailbox) -> String {
+    etag(&(&mailbox.settings, mailbox.user_id))
+}
+
+fn document(api: &Api, caller: &Caller, mailbox: &Mailbox, wanted: &ListRequest) -> Result<Document, ApiError> {
+    let snapshot = api.store.read()?;
+    Ok(Document::new(show(api, &snapshot, caller, mailbox, wanted)?))
+}
+
+fn owner_of(
+    api: &Api,
+    caller: &Caller,
+    write: &Write,
+    unchanged: u64,
+    problems: &mut Vec<Problem>,
+) -> Result<u64, ApiError> {
+    let owner = match write.relationships.get("user") {
+        None => return Ok(unchanged),
+        Some(Some(owner)) => *owner,
+        Some(None) => {
+            problems.push(Problem::relationship("user", "A mailbox has an owner: name one, or leave user out."));
+            return Ok(unchanged);
+        }
+    };
+    if owner != unchanged && !caller.is_admin() {
+        problems.push(Problem::relationship("user", "Only an administrator may give a mailbox to another user."));
+    } else if get::<User>(&api.store.read()?, owner)?.is_none() {
+        problems.push(Problem::relationship("user", format!("There is no user {owner}.")));
+    }
+    Ok(owner)
+}
+
+fn merge(settings: &Settings, values: &Map<String, Value>, problems: &mut Vec<Problem>) -> Settings {
+    settings.merged(values).unwrap_or_else(|error| {
+        // The declaration's ranges keep this from happening; if one is too wide, say so rather than lose a value.
+        problems.push(Problem::attribute("", format!("A value does not fit: {error}.")));
+        settings.clone()
+    })
+}
+
+/// The rules on the settings as a whole.
+fn whole(settings: &Settings) -> Vec<Problem> {
+    let mut problems = settings.problems();
+    if let Some(grant) = settings.auth_id {
+        problems.push(Problem::attribute("authId", format!("There is no OAuth grant {grant} that you own.")));
+    }
+    problems
+}
+
+fn taken(found: Option<Mailbox>, own: Option<u64>) -> Option<Problem> {
+    found.filter(|found| Some(found.id) != own)?;
+    Some(Problem::attribute("email", "A mailbox with this address exists already.").with_code(ProblemCode::Duplicate))
+}
+
+/// `validateSend` and `validateSync`: the write goes through only if the live tests pass.
+async fn validate(
+    api: &Api,
+    caller: &Caller,
+    mailbox: &Mailbox,
+    secrets: &Secrets,
+    values: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    for (name, side) in [("validateSend", Side::Send), ("validateSync", Side::Sync)] {
+        if values.get(name).and_then(Value::as_bool) == Some(true) {
+            let (stages, result) = live_test(api, caller, side, Draft::new(mailbox, secrets)).await?;
+            if let Err(failure) = result {
+                return Err(blamed(&failure, side, &stages));
+            }
+        }
+    }
+    Ok(())
+}

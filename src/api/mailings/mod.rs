@@ -1,0 +1,30 @@
+//! Mailings: list, show, create.
+
+mod create;
+mod view;
+
+use super::Api;
+use super::caller::Caller;
+use super::shown::{answer_list, answer_show};
+use crate::domain::mailing::{Mailing, RESOURCE};
+use crate::jsonapi::{ApiError, path_id};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/mailings").route(web::get().to(list)).route(web::post().to(create::create)))
+        .service(web::resource("/mailings/{id}").route(web::get().to(show)));
+}
+
+async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    answer_list::<Mailing>(&api, &caller, &request)
+}
+
+async fn show(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    answer_show::<Mailing>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
+}

@@ -1,0 +1,125 @@
+//! What a mailing shows.
+
+use crate::api::Api;
+use crate::api::caller::Caller;
+use crate::api::shown::{Shows, own_mailboxes, sees_mailbox};
+use crate::domain::list::Filter;
+use crate::domain::mailbox::Mailbox;
+use crate::domain::mailing::{Mailing, RESOURCE, Recipient, RecipientKind};
+use crate::domain::resource::Resource;
+use crate::jsonapi::Permissions;
+use crate::send::gate;
+use crate::store::{Reader, Snapshot, StoreError, content, get, status};
+use serde_json::{Map, Value, json};
+
+impl Shows for Mailing {
+    const RESOURCE: &'static Resource = &RESOURCE;
+
+    fn is_visible(&self, caller: &Caller, reader: &impl Reader) -> Result<bool, StoreError> {
+        sees_mailbox(caller, reader, self.mailbox_id)
+    }
+
+    fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError> {
+        own_mailboxes(caller, reader)
+    }
+
+    fn attributes(&self, api: &Api, snapshot: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+        let content = content(snapshot, self.id)?;
+        let names = |kind: RecipientKind| -> Vec<String> {
+            self.recipients.iter().filter(|recipient| recipient.kind == kind).map(Recipient::to_string).collect()
+        };
+        let attempts = json!(self.attempts);
+        let mut shown = json!({
+            "attempts": attempts,
+            "bcc": names(RecipientKind::Bcc),
+            "bodyHtml": content.html,
+            "bodyText": content.text,
+            "bouncedAt": self.bounced_at,
+            "cc": names(RecipientKind::Cc),
+            "clickCount": self.click_count,
+            "clickedAt": self.clicked_at,
+            "createdAt": self.created_at,
+            "delayReason": self.delay_reason(api, snapshot)?,
+            "deliveredAt": self.delivered_at,
+            "errorReason": self.error_reason,
+            "mailboxAddress": self.mailbox_address,
+            "mailingType": self.mailing_type,
+            "markedAsSpamAt": self.marked_as_spam_at,
+            "messageId": format!("<{}>", self.message_id),
+            "openCount": self.open_count,
+            "openedAt": self.opened_at,
+            "overrideSafetySettings": false,
+            "recipientOutcomes": self.recipients.iter().map(outcome).collect::<Vec<_>>(),
+            "references": content.references.iter().map(|id| format!("<{id}>")).collect::<Vec<_>>(),
+            "repliedAt": self.replied_at,
+            "replyTo": content.reply_to,
+            "retryAt": self.retry_at,
+            "retryCount": self.retry_count,
+            "retryInterval": self.retry_interval,
+            "scheduledAt": self.scheduled_at,
+            "size": self.size,
+            "state": self.state,
+            "stateChangedAt": self.state_changed_at,
+            "subject": content.subject,
+            "to": names(RecipientKind::To),
+            "trackLinks": self.track_links,
+            "trackOpens": self.track_opens,
+            "unsubscribedAt": self.unsubscribed_at,
+            "updatedAt": self.updated_at,
+        });
+        let mut shown = shown.as_object_mut().map(std::mem::take).unwrap_or_default();
+        for (name, value) in content.kept {
+            shown.entry(name).or_insert(value);
+        }
+        Ok(shown)
+    }
+
+    fn related(&self, snapshot: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+        let kept = content(snapshot, self.id)?.kept;
+        let mailbox = get::<Mailbox>(snapshot, self.mailbox_id)?.map(|mailbox| mailbox.id);
+        let mut related = vec![("mailbox", mailbox), ("user", Some(self.user_id))];
+        for relationship in RESOURCE.relationships {
+            if let Some(id) = kept.get(relationship.name).and_then(Value::as_u64) {
+                related.push((relationship.name, Some(id)));
+            }
+        }
+        Ok(related)
+    }
+
+    fn permissions(&self, caller: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError> {
+        let may =
+            get::<Mailbox>(reader, self.mailbox_id)?.is_some_and(|mailbox| caller.user().may_edit(mailbox.user_id));
+        Ok(Permissions { can_write: may && self.state.not_yet_sent(), can_delete: None })
+    }
+}
+
+impl Mailing {
+    /// Why it waits, read from the same gate that decides: derived, never stored.
+    fn delay_reason(&self, api: &Api, snapshot: &Snapshot) -> Result<Option<String>, StoreError> {
+        if !self.state.waits() {
+            return Ok(None);
+        }
+        let now = api.store.runtime().clock.now();
+        let Some(mailbox) = get::<Mailbox>(snapshot, self.mailbox_id)? else { return Ok(None) };
+        if let Some(due) = self.due.filter(|due| *due > now) {
+            let last = self.attempts.last().map(|attempt| attempt.text.clone());
+            return Ok(match (self.retry_at, last) {
+                (Some(at), Some(text)) => Some(format!("The last try failed and is repeated at {at}: {text}")),
+                _ => Some(format!("It is scheduled for {due}.")),
+            });
+        }
+        let health = status(snapshot, mailbox.id)?;
+        Ok(gate::ask(snapshot, &mailbox, &health, now)?.reason().map(str::to_owned))
+    }
+}
+
+fn outcome(recipient: &Recipient) -> Value {
+    let outcome = recipient.outcome.as_ref();
+    json!({
+        "kind": recipient.kind,
+        "address": recipient.address,
+        "state": outcome.map_or(json!("waiting"), |outcome| json!(outcome.state)),
+        "at": outcome.map(|outcome| outcome.at),
+        "answer": outcome.and_then(|outcome| outcome.answer.clone()),
+    })
+}

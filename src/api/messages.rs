@@ -1,0 +1,100 @@
+//! Messages: what was synced; list, show, and the raw octets.
+
+use super::Api;
+use super::caller::Caller;
+use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox, visible};
+use crate::domain::list::Filter;
+use crate::domain::message::{Message, RESOURCE};
+use crate::domain::resource::Resource;
+use crate::jsonapi::{ApiError, Permissions, path_id};
+use crate::mime;
+use crate::store::{Reader, Snapshot, StoreError, raw};
+use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/messages").route(web::get().to(list)))
+        .service(web::resource("/messages/{id}").route(web::get().to(show)))
+        .service(web::resource("/messages/{id}/raw").route(web::get().to(show_raw)));
+}
+
+impl Shows for Message {
+    const RESOURCE: &'static Resource = &RESOURCE;
+
+    fn is_visible(&self, caller: &Caller, reader: &impl Reader) -> Result<bool, StoreError> {
+        sees_mailbox(caller, reader, self.mailbox_id)
+    }
+
+    fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError> {
+        own_mailboxes(caller, reader)
+    }
+
+    fn attributes(&self, _: &Api, snapshot: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+        // Bodies are read from the raw octets, so that they are stored once.
+        let bodies = raw(snapshot, self.id)?.map(|raw| mime::parse(&raw));
+        let (text, html) = bodies.map_or((None, None), |bodies| (bodies.text, bodies.html));
+        let bracketed = |id: &String| format!("<{id}>");
+        let mut shown = json!({
+            "attachments": self.attachments,
+            "authenticationResults": self.authentication_results,
+            "bcc": self.bcc,
+            "bodyHtml": html.as_deref().map(mime::sanitise),
+            "bodyText": text,
+            "cc": self.cc,
+            "classification": self.classification,
+            "createdAt": self.created_at,
+            "direction": self.direction,
+            "flags": self.flags,
+            "folder": self.folder,
+            "from": self.from,
+            "inReplyTo": self.in_reply_to.iter().map(bracketed).collect::<Vec<_>>(),
+            "messageId": self.message_id.as_ref().map(bracketed),
+            "parseProblems": self.parse_problems,
+            "receivedAt": self.received_at,
+            "references": self.references.iter().map(bracketed).collect::<Vec<_>>(),
+            "replyTo": self.reply_to,
+            "sentAt": self.sent_at,
+            "size": self.size,
+            "snippet": self.snippet,
+            "subject": self.subject,
+            "to": self.to,
+        });
+        Ok(shown.as_object_mut().map(std::mem::take).unwrap_or_default())
+    }
+
+    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+        Ok(vec![("mailbox", Some(self.mailbox_id)), ("mailing", self.mailing_id)])
+    }
+
+    fn permissions(&self, _: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
+        Ok(Permissions { can_write: false, can_delete: Some(false) })
+    }
+}
+
+async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    answer_list::<Message>(&api, &caller, &request)
+}
+
+async fn show(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    answer_show::<Message>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
+}
+
+/// The message as it was synced, octet for octet.
+async fn show_raw(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let snapshot = api.store.read()?;
+    let message: Message = visible(&snapshot, &caller, path_id(&RESOURCE, &id)?)?;
+    let octets = raw(&snapshot, message.id)?.ok_or_else(|| ApiError::not_found(&RESOURCE, message.id))?;
+    Ok(HttpResponse::Ok()
+        .content_type("message/rfc822")
+        // What strangers wrote is never rendered by a browser under our origin.
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"message-{}.eml\"", message.id)))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(octets))
+}

@@ -1,0 +1,32 @@
+//! What clients ask to see whether a connection works.
+
+use super::Api;
+use super::caller::Caller;
+use crate::jsonapi::{ApiError, ok};
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("").route(web::get().to(identity)))
+        .service(web::resource("/").route(web::get().to(identity)))
+        .service(web::resource("/stages").route(web::get().to(empty)))
+        .service(web::resource("/accounts").route(web::get().to(empty)));
+}
+
+/// Who the caller is.
+async fn identity(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    let user = caller.user();
+    Ok(ok(&json!({
+        "meta": {
+            "user": {"id": user.id, "email": user.email, "name": user.name(), "role": user.role},
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "links": {"self": api.links.to(""), "mailboxes": api.links.to("mailboxes"), "mailings": api.links.to("mailings"), "messages": api.links.to("messages")},
+    })))
+}
+
+/// Resources of a CRM that an appliance has none of.
+async fn empty(_: Caller) -> Result<HttpResponse, ApiError> {
+    Ok(ok(&json!({"data": [], "meta": {"count": 0, "count_truncated": false}, "links": {}})))
+}

@@ -1,0 +1,192 @@
+//! Showing and listing, the same way for every resource: what a resource adds is said by [`Shows`].
+
+use super::Api;
+use super::caller::Caller;
+use crate::domain::list::{Filter, ListQuery, Scalar, Test};
+use crate::domain::mailbox::Mailbox;
+use crate::domain::mailing::Mailing;
+use crate::domain::resource::Resource;
+use crate::domain::user::User;
+use crate::jsonapi::{
+    ApiError, Document, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown, object, ok,
+};
+use crate::store::{Reader, Record, Snapshot, StoreError, get, list};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value};
+
+/// Every resource that can be included or narrowed with `fields`.
+const RESOURCES: &[&Resource] = &[
+    &crate::domain::mailbox::RESOURCE,
+    &crate::domain::mailing::RESOURCE,
+    &crate::domain::message::RESOURCE,
+    &crate::domain::user::RESOURCE,
+];
+
+/// How a record is shown to a caller.
+pub(super) trait Shows: Record {
+    const RESOURCE: &'static Resource;
+
+    /// Whether the record exists for the caller.
+    fn is_visible(&self, caller: &Caller, reader: &impl Reader) -> Result<bool, StoreError>;
+
+    /// What every list of this caller is narrowed to.
+    fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError>;
+
+    /// The readable attributes.
+    fn attributes(&self, api: &Api, snapshot: &Snapshot, caller: &Caller) -> Result<Map<String, Value>, StoreError>;
+
+    /// The other ends of the to-one relationships.
+    fn related(&self, snapshot: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError>;
+
+    fn permissions(&self, caller: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError>;
+}
+
+/// The query of a request against a resource.
+pub(super) fn request_of(
+    request: &HttpRequest,
+    resource: &'static Resource,
+    purpose: Purpose,
+) -> Result<ListRequest, ApiError> {
+    ListRequest::parse(request.query_string(), &Rules::new(resource, purpose).others(RESOURCES))
+}
+
+/// `GET /{plural}`.
+pub(super) fn answer_list<R: Shows>(
+    api: &Api,
+    caller: &Caller,
+    request: &HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let mut wanted = request_of(request, R::RESOURCE, Purpose::List)?;
+    let snapshot = api.store.read()?;
+    let links_query = wanted.clone();
+    wanted.list.filters.extend(R::narrowed(caller, &snapshot)?);
+    let page = list::<R>(&snapshot, &wanted.list)?;
+    let mut objects = Vec::with_capacity(page.items.len());
+    for record in &page.items {
+        objects.push(show(api, &snapshot, caller, record, &wanted)?);
+    }
+    let links = links_query.page_links(&api.links, R::RESOURCE.plural, &page);
+    let mut document = ListDocument::new(objects, page.count, links);
+    if !wanted.include.is_empty() {
+        let mut included = Vec::new();
+        for record in &page.items {
+            include(api, &snapshot, caller, record, &wanted, &mut included)?;
+        }
+        document = document.including(included);
+    }
+    Ok(ok(&document))
+}
+
+/// `GET /{plural}/{id}`.
+pub(super) fn answer_show<R: Shows>(
+    api: &Api,
+    caller: &Caller,
+    request: &HttpRequest,
+    id: u64,
+) -> Result<HttpResponse, ApiError> {
+    let wanted = request_of(request, R::RESOURCE, Purpose::Show)?;
+    let snapshot = api.store.read()?;
+    let record = visible::<R>(&snapshot, caller, id)?;
+    let mut document = Document::new(show(api, &snapshot, caller, &record, &wanted)?);
+    if !wanted.include.is_empty() {
+        let mut included = Vec::new();
+        include(api, &snapshot, caller, &record, &wanted, &mut included)?;
+        document = document.including(included);
+    }
+    Ok(ok(&document))
+}
+
+/// The record, if it exists for the caller.
+pub(super) fn visible<R: Shows>(reader: &impl Reader, caller: &Caller, id: u64) -> Result<R, ApiError> {
+    match get::<R>(reader, id)? {
+        Some(record) if record.is_visible(caller, reader)? => Ok(record),
+        _ => Err(ApiError::not_found(R::RESOURCE, id)),
+    }
+}
+
+/// The object of a record as the request wants it.
+pub(super) fn show<R: Shows>(
+    api: &Api,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    record: &R,
+    wanted: &ListRequest,
+) -> Result<ResourceObject, StoreError> {
+    let permissions = if wanted.authorization_meta { Some(record.permissions(caller, snapshot)?) } else { None };
+    let shown = Shown { links: &api.links, fields: wanted.fields(R::RESOURCE.name), permissions };
+    let attributes = record.attributes(api, snapshot, caller)?;
+    Ok(object(R::RESOURCE, record.id(), attributes, &record.related(snapshot)?, &shown))
+}
+
+fn include<R: Shows>(
+    api: &Api,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    record: &R,
+    wanted: &ListRequest,
+    included: &mut Vec<ResourceObject>,
+) -> Result<(), StoreError> {
+    for path in &wanted.include {
+        let segments: Vec<&str> = path.split('.').collect();
+        follow(api, snapshot, caller, record, &segments, wanted, included)?;
+    }
+    Ok(())
+}
+
+fn follow<R: Shows>(
+    api: &Api,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    record: &R,
+    path: &[&str],
+    wanted: &ListRequest,
+    included: &mut Vec<ResourceObject>,
+) -> Result<(), StoreError> {
+    let Some((name, rest)) = path.split_first() else { return Ok(()) };
+    let Some(target) = R::RESOURCE.relationship(name).map(|relationship| relationship.target) else { return Ok(()) };
+    let related = record.related(snapshot)?;
+    let Some(id) = related.iter().find(|(relationship, _)| relationship == name).and_then(|(_, id)| *id) else {
+        return Ok(());
+    };
+    match target {
+        "user" => follow_to::<User>(api, snapshot, caller, id, rest, wanted, included),
+        "mailbox" => follow_to::<Mailbox>(api, snapshot, caller, id, rest, wanted, included),
+        "mailing" => follow_to::<Mailing>(api, snapshot, caller, id, rest, wanted, included),
+        _ => Ok(()),
+    }
+}
+
+fn follow_to<R: Shows>(
+    api: &Api,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    id: u64,
+    rest: &[&str],
+    wanted: &ListRequest,
+    included: &mut Vec<ResourceObject>,
+) -> Result<(), StoreError> {
+    let Some(record) = get::<R>(snapshot, id)? else { return Ok(()) };
+    if !record.is_visible(caller, snapshot)? {
+        return Ok(());
+    }
+    included.push(show(api, snapshot, caller, &record, wanted)?);
+    follow(api, snapshot, caller, &record, rest, wanted, included)
+}
+
+/// The ids of the mailboxes a caller sees, as a filter on `mailbox.id`; `None` sees all.
+pub(super) fn own_mailboxes(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError> {
+    let Some(owner) = caller.sees_only() else { return Ok(None) };
+    let query = ListQuery { count: false, ..ListQuery::all() }
+        .and("user.id", Test::OneOf(vec![owner.into()]))
+        .size(usize::MAX / 4);
+    let ids = list::<Mailbox>(reader, &query)?.items.iter().map(|mailbox| Scalar::from(mailbox.id)).collect();
+    Ok(Some(Filter { field: "mailbox.id".into(), test: Test::OneOf(ids) }))
+}
+
+/// Whether a caller sees what belongs to a mailbox; what belongs to none any more is for those who see all.
+pub(super) fn sees_mailbox(caller: &Caller, reader: &impl Reader, mailbox: u64) -> Result<bool, StoreError> {
+    Ok(match get::<Mailbox>(reader, mailbox)? {
+        Some(mailbox) => caller.user().may_see(mailbox.user_id),
+        None => caller.sees_only().is_none(),
+    })
+}

@@ -1,0 +1,118 @@
+//! Users: who there is. The first administrator is made over the local socket.
+
+use super::Api;
+use super::caller::{Caller, is_local_operator};
+use super::failure::Refusal;
+use super::shown::{Shows, answer_list, answer_show, request_of, show};
+use crate::domain::address::Address;
+use crate::domain::list::{Filter, Test};
+use crate::domain::problem::Problem;
+use crate::domain::resource::Resource;
+use crate::domain::user::{RESOURCE, Role, User};
+use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, path_id};
+use crate::store::{Reader, Snapshot, StoreError, Work, first_admin, user_by_email};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/users").route(web::get().to(list)).route(web::post().to(create)))
+        .service(web::resource("/users/{id}").route(web::get().to(show_one)));
+}
+
+impl Shows for User {
+    const RESOURCE: &'static Resource = &RESOURCE;
+
+    fn is_visible(&self, caller: &Caller, _: &impl Reader) -> Result<bool, StoreError> {
+        Ok(caller.user().may_see(self.id))
+    }
+
+    fn narrowed(caller: &Caller, _: &impl Reader) -> Result<Option<Filter>, StoreError> {
+        Ok(caller.sees_only().map(|id| Filter { field: "id".into(), test: Test::OneOf(vec![id.into()]) }))
+    }
+
+    fn attributes(&self, _: &Api, _: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+        let attributes = json!({
+            "createdAt": self.created_at,
+            "email": self.email,
+            "firstName": self.first_name,
+            "lastActiveAt": self.last_active_at,
+            "lastName": self.last_name,
+            "locked": self.locked,
+            "name": self.name(),
+            "role": self.role,
+            "updatedAt": self.updated_at,
+            "username": self.email,
+        });
+        Ok(attributes.as_object().cloned().unwrap_or_default())
+    }
+
+    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn permissions(&self, caller: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
+        Ok(Permissions { can_write: caller.is_admin(), can_delete: None })
+    }
+}
+
+async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    answer_list::<User>(&api, &caller, &request)
+}
+
+async fn show_one(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    answer_show::<User>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
+}
+
+/// Makes the first administrator. Later users have an administrator to make them.
+async fn create(api: web::Data<Api>, request: HttpRequest, body: JsonApiBody) -> Result<HttpResponse, ApiError> {
+    if !is_local_operator(&request) {
+        return Err(ApiError::forbidden(
+            "The first user is made on the server itself: postroom setup --email you@example.org",
+        ));
+    }
+    let wanted = request_of(&request, &RESOURCE, Purpose::Write)?;
+    let write = Write::parse(&RESOURCE, body.0, Expect::Create)?;
+    let text = |name: &str| write.attributes().get(name).and_then(Value::as_str).map(str::to_owned);
+    let email = text("email").unwrap_or_default();
+    if let Err(problem) = Address::parse(email.trim()) {
+        return Err(ApiError::invalid(Problem::attribute("email", format!("email is not a valid address: {problem}"))));
+    }
+    let checked = write.check(&RESOURCE);
+    ApiError::unless_valid(checked.problems)?;
+    let user = User {
+        id: 0,
+        email: email.trim().to_owned(),
+        first_name: text("firstName"),
+        last_name: text("lastName"),
+        role: Role::Admin,
+        locked: false,
+        created_at: Default::default(),
+        updated_at: Default::default(),
+        last_active_at: None,
+    };
+    let user = api.store.write(move |work| first_user(work, &user)).await?;
+    let snapshot = api.store.read()?;
+    let caller = Caller::new(user.clone());
+    let object = show(&api, &snapshot, &caller, &user, &wanted)?;
+    Ok(created(&object.link().to_owned(), &Document::new(object)))
+}
+
+fn first_user(work: &mut Work, user: &User) -> Result<User, Refusal> {
+    if let Some(admin) = first_admin(work)? {
+        return Err(Refusal::Conflict(format!(
+            "This instance is set up already; its first administrator is {}.",
+            admin.email
+        )));
+    }
+    if user_by_email(work, &user.email)?.is_some() {
+        return Err(Refusal::Conflict("A user with this address exists already.".into()));
+    }
+    let now = work.now();
+    Ok(work.create_user(User { created_at: now, updated_at: now, ..user.clone() })?)
+}

@@ -1,0 +1,205 @@
+//! Every option of the configuration, declared once.
+//!
+//! `options!` makes of each declaration a field of its room's struct, its default, and a row of [`OPTIONS`], from which
+//! reading, checking, showing and documenting are driven. A field's doc is the option's description for users.
+
+use super::setting::{ByteSize, Found, LogFormat, LogLevel, PublicUrl, Setting};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One option, as the table [`OPTIONS`] knows it.
+pub struct Opt {
+    /// Its key in the file, with the table's name in front (`send.workers`).
+    pub path: &'static str,
+    /// What it does, for people.
+    pub about: &'static [&'static str],
+    /// What is allowed, to be read after "allowed is".
+    pub allowed: fn() -> String,
+    /// Its value in a configuration as one would write it, without quotes; empty if it is left open.
+    pub show: fn(&Config) -> String,
+    /// Takes a found value over; `false` if it is not allowed.
+    pub(super) take: fn(&mut Config, &Found) -> bool,
+}
+
+impl Opt {
+    /// Its environment variable (`POSTROOM_SEND_WORKERS`).
+    pub fn variable(&self) -> String {
+        format!("POSTROOM_{}", self.path.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Its name as a systemd credential (`send-workers`).
+    pub fn credential(&self) -> String {
+        self.path.replace(['.', '_'], "-")
+    }
+
+    /// Its flag, for messages (`--send-workers`); which options have one is up to the command line.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.credential())
+    }
+
+    pub fn default(&self) -> String {
+        (self.show)(&Config::default())
+    }
+}
+
+macro_rules! options {
+    ($(
+        $(#[doc = $about:literal])+
+        $section:ident ($prefix:literal) $name:ident {
+            $( $(#[doc = $help:literal])+ $field:ident : $kind:ty = $default:expr $(, in $range:expr)? ; )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $name {
+                $( $(#[doc = $help])+ pub $field: $kind, )+
+            }
+
+            impl Default for $name {
+                fn default() -> Self {
+                    Self { $( $field: $default, )+ }
+                }
+            }
+        )+
+
+        /// The whole configuration, a struct per room. `Config::default()` is what an empty configuration gives.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Config {
+            $( $(#[doc = $about])+ pub $section: $name, )+
+        }
+
+        /// Every option, in the order in which a configuration file lists them.
+        pub static OPTIONS: &[Opt] = &[ $( $(
+            Opt {
+                path: concat!($prefix, stringify!($field)),
+                about: &[$($help),+],
+                allowed: || {
+                    #[allow(unused_mut, reason = "not every option has a range")]
+                    let mut text = <$kind as Setting>::ALLOWED.to_owned();
+                    $( text += &format!(", from {} to {}", $range.start().show(), $range.end().show()); )?
+                    text
+                },
+                show: |config| config.$section.$field.show(),
+                take: |config, found| {
+                    let Some(value) = <$kind as Setting>::read(found) else { return false };
+                    $( if !$range.contains(&value) { return false; } )?
+                    config.$section.$field = value;
+                    true
+                },
+            },
+        )+ )+ ];
+    };
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+options! {
+    /// Where this instance keeps its things. What is left open is decided by [`super::Places`].
+    places ("") PlaceOptions {
+        /// The directory of the store. Left open: /var/lib/postroom for the installed package, else
+        /// `$XDG_STATE_HOME/postroom`.
+        data_dir: Option<PathBuf> = None;
+        /// The unix socket for the command line. Left open: /run/postroom/api.sock for the installed package, else
+        /// api.sock in the data directory.
+        socket: Option<PathBuf> = None;
+        /// The file with the master key; never inside the data directory. Left open: the systemd credential
+        /// master-key, /etc/postroom/master.key for the installed package, else `$XDG_CONFIG_HOME/postroom/master.key`.
+        master_key_file: Option<PathBuf> = None;
+    }
+
+    /// The web server.
+    server ("") ServerConfig {
+        /// The address and port that the API is served on; port 0 takes any free one.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8025));
+        /// The address under which recipients and integrators reach this server; links in mails start with it.
+        public_url: Option<PublicUrl> = None;
+        /// How many threads do the work; 0 means one per processor core.
+        threads: u32 = 0, in 0..=256;
+    }
+
+    /// Connections to the outside.
+    net ("") NetConfig {
+        /// A PEM file with certificate authorities to trust beside the system's.
+        extra_ca_file: Option<PathBuf> = None;
+        /// Whether every mailbox may use servers on loopback and private addresses and on other than the mail ports,
+        /// not only those whose host an administrator set.
+        allow_private_hosts: bool = false;
+        /// Whether mail and passwords may go over the internet unencrypted to a server that offers no STARTTLS.
+        allow_plaintext: bool = false;
+    }
+
+    /// Sending.
+    send ("send.") SendConfig {
+        /// How many mailings are being delivered at the same time.
+        workers: u32 = 64, in 1..=1024;
+        /// How long past its time a mailing may wait before it fails as expired.
+        expire_after: Duration = 7 * DAY, in Duration::from_hours(1)..=366 * DAY;
+        /// How many connections one mailbox may have to its server at the same time.
+        connections_per_mailbox: u32 = 4, in 1..=50;
+        /// After how many mailings a connection is closed.
+        deliveries_per_connection: u32 = 100, in 1..=10_000;
+        /// How long a connection is kept open for the next mailing.
+        idle: Duration = Duration::from_secs(30), in Duration::from_secs(1)..=Duration::from_mins(5);
+    }
+
+    /// Fetching mail.
+    sync ("sync.") SyncConfig {
+        /// How many mailboxes are being synced at the same time.
+        workers: u32 = 8, in 1..=256;
+        /// How far the first sync of a mailbox reaches back.
+        first_sync: Duration = 365 * DAY, in DAY..=36_500 * DAY;
+        /// A message that is larger is stored without its body.
+        message_size: ByteSize = ByteSize::mib(25), in ByteSize::mib(1)..=ByteSize::mib(256);
+    }
+
+    /// The store.
+    store ("store.") StoreConfig {
+        /// How much memory caches the store's pages.
+        cache: ByteSize = ByteSize::mib(8), in ByteSize::mib(1)..=ByteSize::mib(4096);
+    }
+
+    /// Logging.
+    log ("log.") LogConfig {
+        /// How log lines are written to standard error.
+        format: LogFormat = LogFormat::Text;
+        /// The least important lines that are written.
+        level: LogLevel = LogLevel::Info;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::setting::Raw;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_option_has_names_of_its_own_a_description_and_a_default_that_it_accepts() {
+        let mut names = BTreeSet::new();
+        for option in OPTIONS {
+            assert!(names.insert(option.variable()), "{} is there once", option.path);
+            assert!(!option.about.is_empty() && !(option.allowed)().is_empty());
+            let default = option.default();
+            if !default.is_empty() {
+                let mut config = Config::default();
+                let found = Found { raw: Raw::Text(default.clone()), base: "/".into(), home: None };
+                assert!((option.take)(&mut config, &found), "{}: {default}", option.path);
+                assert_eq!(config, Config::default());
+            }
+        }
+        for option in OPTIONS {
+            assert!(!names.contains(&format!("{}_FILE", option.variable())), "{}: two meanings", option.path);
+        }
+    }
+
+    #[test]
+    fn an_options_names_follow_from_its_path() {
+        let option = OPTIONS.iter().find(|option| option.path == "send.expire_after").unwrap();
+        assert_eq!(option.variable(), "POSTROOM_SEND_EXPIRE_AFTER");
+        assert_eq!(option.credential(), "send-expire-after");
+        assert_eq!(option.default(), "7d");
+        assert!((option.allowed)().ends_with("from 1h to 366d"), "{}", (option.allowed)());
+    }
+}

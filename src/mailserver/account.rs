@@ -1,0 +1,108 @@
+use super::folder::Folder;
+use super::store::Unknown;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Folders that one account may have.
+const MAX_FOLDERS: usize = 1_000;
+
+/// One user of the server. Small when empty, so that a server can carry ten thousand of them.
+pub(super) struct Account {
+    /// In lower case.
+    pub address: String,
+    password: Mutex<SecretString>,
+    folders: Mutex<BTreeMap<String, Folder>>,
+    /// Where new folders get their UIDVALIDITY from: a number that no other folder of the server has had.
+    validity: Arc<AtomicU32>,
+    changed: Notify,
+}
+
+impl Account {
+    pub fn new(address: String, password: &str, validity: Arc<AtomicU32>) -> Self {
+        let account = Self {
+            address,
+            password: Mutex::new(password.into()),
+            folders: Mutex::default(),
+            validity,
+            changed: Notify::new(),
+        };
+        account.insert("INBOX", None);
+        account.insert("Sent", Some("\\Sent"));
+        account
+    }
+
+    pub fn set_password(&self, password: &str) {
+        *self.password.lock().unwrap_or_else(PoisonError::into_inner) = password.into();
+    }
+
+    pub fn knows(&self, password: &str) -> bool {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner).expose_secret() == password
+    }
+
+    /// Creates a folder; `false` if it exists, or if there are too many.
+    pub fn create(&self, name: &str) -> bool {
+        self.insert(&canonical(name), None)
+    }
+
+    /// Deletes a folder with its messages; INBOX stays.
+    pub fn delete(&self, name: &str) -> bool {
+        let name = canonical(name);
+        let deleted = name != "INBOX" && self.folders().remove(&name).is_some();
+        self.changed.notify_waiters();
+        deleted
+    }
+
+    /// The names of all folders with their special use, in order.
+    pub fn list(&self) -> Vec<(String, Option<&'static str>)> {
+        self.folders().iter().map(|(name, folder)| (name.clone(), folder.special_use)).collect()
+    }
+
+    pub fn read<T>(&self, name: &str, look: impl FnOnce(&Folder) -> T) -> Result<T, Unknown> {
+        self.folders().get(&canonical(name)).map(look).ok_or_else(|| self.no_folder(name))
+    }
+
+    /// Changes a folder and wakes whoever idles on this account if something did change.
+    pub fn change<T>(&self, name: &str, work: impl FnOnce(&mut Folder) -> T) -> Result<T, Unknown> {
+        let mut folders = self.folders();
+        let folder = folders.get_mut(&canonical(name)).ok_or_else(|| self.no_folder(name))?;
+        let before = folder.version;
+        let result = work(folder);
+        let changed = folder.version != before;
+        drop(folders);
+        if changed {
+            self.changed.notify_waiters();
+        }
+        Ok(result)
+    }
+
+    /// Completes with the next change after the returned future was enabled.
+    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn insert(&self, name: &str, special_use: Option<&'static str>) -> bool {
+        let mut folders = self.folders();
+        let room = folders.len() < MAX_FOLDERS && !folders.contains_key(name);
+        if room {
+            let validity = self.validity.fetch_add(1, Ordering::Relaxed);
+            folders.insert(name.to_owned(), Folder::new(validity, special_use));
+        }
+        room
+    }
+
+    fn folders(&self) -> MutexGuard<'_, BTreeMap<String, Folder>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn no_folder(&self, name: &str) -> Unknown {
+        Unknown { address: self.address.clone(), folder: Some(name.to_owned()) }
+    }
+}
+
+/// INBOX in any case is INBOX (RFC 3501 section 5.1); other names are taken as they are.
+pub(super) fn canonical(name: &str) -> String {
+    if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { name.to_owned() }
+}

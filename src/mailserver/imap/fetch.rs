@@ -1,0 +1,105 @@
+use super::item::{Item, Section, part};
+use super::parse::{Cursor, Fault};
+use super::selected::{Place, Selected};
+use super::sequence::SequenceSet;
+use super::session::{Outcome, Session};
+use crate::domain::time::Timestamp;
+use crate::mailserver::folder::StoredMessage;
+use crate::mailserver::script::Point;
+
+impl Session {
+    pub(super) async fn fetch(&mut self, arguments: &mut Cursor<'_>, by_uid: bool) -> Outcome {
+        arguments.space()?;
+        let set = arguments.sequence_set()?;
+        arguments.space()?;
+        let mut items = Item::list(arguments)?;
+        arguments.end()?;
+        let selected = self.selected()?;
+        if by_uid && !items.contains(&Item::Uid) {
+            items.insert(0, Item::Uid);
+        }
+        let sees = !selected.read_only && items.iter().any(|item| matches!(item, Item::Section { peek: false, .. }));
+        for place in selected.chosen(&set, by_uid) {
+            let Some((message, seen_now)) = self.selected()?.message(place.uid, sees)? else { continue };
+            self.put_message(place, &message, &items, seen_now).await?;
+        }
+        Ok("FETCH done".into())
+    }
+
+    async fn put_message(
+        &mut self,
+        place: Place,
+        message: &StoredMessage,
+        items: &[Item],
+        seen_now: bool,
+    ) -> Result<(), Fault> {
+        let flags = self.selected()?.flags(message.uid, &message.flags);
+        self.wire.put(format!("* {} FETCH (", place.sequence));
+        for (index, item) in items.iter().enumerate() {
+            let gap = if index == 0 { "" } else { " " };
+            match item {
+                Item::Uid => self.wire.put(format!("{gap}UID {}", message.uid)),
+                Item::Flags => self.wire.put(format!("{gap}FLAGS ({flags})")),
+                Item::InternalDate => self.wire.put(format!("{gap}INTERNALDATE \"{}\"", date(message.date))),
+                Item::Size => self.wire.put(format!("{gap}RFC822.SIZE {}", message.raw.len())),
+                Item::Section { label, section, partial, .. } => {
+                    self.wire.put(format!("{gap}{label} "));
+                    self.put_literal(message, section, *partial).await?;
+                }
+            }
+        }
+        if seen_now && !items.contains(&Item::Flags) {
+            self.wire.put(format!(" FLAGS ({flags})"));
+        }
+        self.wire.put(")\r\n");
+        self.wire.relieve().await?;
+        Ok(())
+    }
+
+    async fn put_literal(
+        &mut self,
+        message: &StoredMessage,
+        section: &Section,
+        partial: Option<(u32, u32)>,
+    ) -> Result<(), Fault> {
+        let bytes = section.of(&message.raw);
+        let bytes = part(&bytes, partial);
+        self.wire.put(format!("{{{}}}\r\n", bytes.len()));
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        self.wire.put(half);
+        self.pass(Point::ImapFetchLiteral, None).await?;
+        self.wire.put(rest);
+        Ok(())
+    }
+}
+
+impl Selected {
+    /// The messages of the view that a set means; numbers that nobody has are passed over.
+    pub(super) fn chosen(&self, set: &SequenceSet, by_uid: bool) -> Vec<Place> {
+        let ranges = set.resolve(self.last(by_uid));
+        let number = |place: &Place| if by_uid { place.uid } else { place.sequence };
+        self.places().filter(|place| ranges.contains(number(place))).collect()
+    }
+
+    /// A message as it is now, marked as seen if so wished, and whether it was not seen before. `None` if another
+    /// session has removed it.
+    fn message(&mut self, uid: u32, see: bool) -> Result<Option<(StoredMessage, bool)>, Fault> {
+        let mut seen_now = false;
+        if see {
+            self.change(|folder| {
+                folder.set_flags(uid, |flags| {
+                    seen_now = !flags.contains("\\Seen");
+                    flags.insert("\\Seen");
+                });
+            })?;
+        }
+        let message = self.account.read(&self.folder, |folder| folder.message(uid).cloned())?;
+        Ok(message.map(|message| (message, seen_now)))
+    }
+}
+
+/// INTERNALDATE, in UTC: `17-Jul-1996 02:44:25 +0000`.
+fn date(date: Timestamp) -> String {
+    let time = jiff::Timestamp::from_millisecond(date.millis()).unwrap_or_default();
+    time.strftime("%d-%b-%Y %H:%M:%S +0000").to_string()
+}

@@ -1,0 +1,163 @@
+use super::parse::{Cursor, Fault, quote};
+use super::selected::Selected;
+use super::session::{Outcome, Session};
+
+/// The longest name of a folder, and the longest pattern for names.
+const MAX_NAME: usize = 255;
+
+/// LIST, LSUB, STATUS, SELECT, EXAMINE, CLOSE, UNSELECT, CREATE, DELETE, SUBSCRIBE.
+impl Session {
+    pub(super) fn list(&mut self, arguments: &mut Cursor<'_>, verb: &str) -> Outcome {
+        let account = self.account()?;
+        arguments.space()?;
+        let reference = arguments.astring()?;
+        arguments.space()?;
+        let pattern = reference + &arguments.pattern()?;
+        arguments.end()?;
+        if pattern.len() > MAX_NAME {
+            return Err(Fault::Bad("Pattern too long"));
+        }
+        if pattern.is_empty() {
+            self.wire.put(format!("* {verb} (\\Noselect) \"/\" \"\"\r\n"));
+            return Ok(format!("{verb} done"));
+        }
+        for (name, special_use) in account.list() {
+            let is_inbox = name == "INBOX" && pattern.eq_ignore_ascii_case("INBOX");
+            if is_inbox || matches(pattern.as_bytes(), name.as_bytes()) {
+                let attributes = match special_use {
+                    Some(special_use) if verb == "LIST" => format!("\\HasNoChildren {special_use}"),
+                    _ => "\\HasNoChildren".to_owned(),
+                };
+                self.wire.put(format!("* {verb} ({attributes}) \"/\" {}\r\n", quote(&name)));
+            }
+        }
+        Ok(format!("{verb} done"))
+    }
+
+    pub(super) fn status(&mut self, arguments: &mut Cursor<'_>) -> Outcome {
+        let account = self.account()?;
+        let name = folder_name(arguments)?;
+        arguments.space()?;
+        arguments.expect("(")?;
+        let mut wanted = Vec::new();
+        loop {
+            wanted.push(arguments.run(|byte| byte.is_ascii_alphabetic())?.to_ascii_uppercase());
+            if arguments.take(")") {
+                break;
+            }
+            arguments.space()?;
+        }
+        arguments.end()?;
+        let items = account.read(&name, |folder| {
+            let recent = || folder.messages().iter().filter(|message| message.uid >= folder.recent_from).count();
+            let unseen = || folder.messages().iter().filter(|message| !message.flags.contains("\\Seen")).count();
+            let item = |item: &String| match item.as_str() {
+                "MESSAGES" => Some(format!("MESSAGES {}", folder.messages().len())),
+                "RECENT" => Some(format!("RECENT {}", recent())),
+                "UNSEEN" => Some(format!("UNSEEN {}", unseen())),
+                "UIDNEXT" => Some(format!("UIDNEXT {}", folder.uid_next)),
+                "UIDVALIDITY" => Some(format!("UIDVALIDITY {}", folder.uid_validity)),
+                _ => None,
+            };
+            wanted.iter().map(item).collect::<Option<Vec<_>>>()
+        })?;
+        let items = items.ok_or(Fault::Bad("Unknown status item"))?;
+        self.wire.put(format!("* STATUS {} ({})\r\n", quote(&name), items.join(" ")));
+        Ok("STATUS done".into())
+    }
+
+    pub(super) fn select(&mut self, arguments: &mut Cursor<'_>, read_only: bool) -> Outcome {
+        let account = self.account()?;
+        // RFC 3501 section 6.3.1: a SELECT that fails leaves nothing selected.
+        self.selected = None;
+        let name = folder_name(arguments)?;
+        arguments.end()?;
+        let (selected, said) = Selected::open(account, &name, read_only)?;
+        self.selected = Some(selected);
+        self.wire.put(said);
+        Ok(if read_only { "[READ-ONLY] EXAMINE done" } else { "[READ-WRITE] SELECT done" }.into())
+    }
+
+    /// CLOSE removes what is marked `\Deleted`, without a word; UNSELECT (RFC 3691) does not.
+    pub(super) fn close(&mut self, remove: bool) -> Outcome {
+        let selected = self.selected()?;
+        if remove && !selected.read_only {
+            selected.account.change(&selected.folder, |folder| {
+                folder.remove(|message| message.flags.contains("\\Deleted"));
+            })?;
+        }
+        self.selected = None;
+        Ok(if remove { "CLOSE done" } else { "UNSELECT done" }.into())
+    }
+
+    pub(super) fn manage(&mut self, arguments: &mut Cursor<'_>, verb: &str) -> Outcome {
+        let account = self.account()?;
+        let name = folder_name(arguments)?;
+        let done = match verb {
+            "CREATE" if name.is_empty() => return Err(Fault::Bad("A folder needs a name")),
+            "CREATE" => account.create(name.trim_end_matches('/')),
+            "DELETE" => account.delete(&name),
+            "RENAME" => return Err(Fault::No("[CANNOT] Folders keep their names here".into())),
+            // Every folder counts as subscribed.
+            _ => account.read(&name, |_| ()).is_ok(),
+        };
+        arguments.end()?;
+        if done { Ok(format!("{verb} done")) } else { Err(Fault::No("Cannot do that to this folder".into())) }
+    }
+}
+
+pub(super) fn folder_name(arguments: &mut Cursor<'_>) -> Result<String, Fault> {
+    arguments.space()?;
+    let name = arguments.astring()?;
+    let fits = name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    if fits { Ok(name) } else { Err(Fault::No("[CANNOT] Not a name for a folder".into())) }
+}
+
+/// Whether a name fits a pattern in which `*` stands for anything and `%` for anything without a `/`.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // `reach[n]`: the pattern so far can end in front of the name's n-th byte.
+    let mut reach = vec![false; name.len() + 1];
+    reach[0] = true;
+    for &byte in pattern {
+        let mut next = vec![false; name.len() + 1];
+        match byte {
+            b'*' | b'%' => {
+                let mut open = false;
+                for at in 0..=name.len() {
+                    open = reach[at] || (open && (byte == b'*' || name[at - 1] != b'/'));
+                    next[at] = open;
+                }
+            }
+            _ => {
+                for at in 0..name.len() {
+                    next[at + 1] = reach[at] && name[at] == byte;
+                }
+            }
+        }
+        reach = next;
+    }
+    reach[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names_with_and_without_the_separator() {
+        for (pattern, name, wanted) in [
+            ("*", "a/b", true),
+            ("%", "a", true),
+            ("%", "a/b", false),
+            ("a/%", "a/b", true),
+            ("%/%", "a/b", true),
+            ("a*c", "a/b/c", true),
+            ("a%c", "a/c", false),
+            ("a", "ab", false),
+            ("*b*", "ab", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), wanted, "{pattern} {name}");
+        }
+    }
+}

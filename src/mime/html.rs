@@ -1,0 +1,215 @@
+//! HTML of messages: as plain text, and made safe to show.
+
+use super::{markup, text};
+use crate::runtime::contain_blocking;
+use ammonia::{Builder, UrlRelative};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// How much HTML is looked at, in octets; what follows is cut off.
+const HTML_LIMIT: usize = 1024 * 1024;
+/// The width of derived text, in columns.
+const WIDTH: usize = 76;
+
+/// The text of an HTML body for the text/plain part: wrapped at 76 columns, links as footnotes. Bounded (the first MiB)
+/// and total: HTML that no tree should be built of is read without one.
+pub fn text_from_html(html: &str) -> String {
+    let html = text::cut(html, HTML_LIMIT);
+    let rendered = markup::is_tame(html)
+        .then(|| contain_blocking(|| render(html)).ok().flatten())
+        .flatten()
+        .unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
+    let lines: Vec<&str> = rendered.trim().lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+fn render(html: &str) -> Option<String> {
+    html2text::config::plain()
+        .no_table_borders()
+        .no_link_wrapping()
+        .allow_width_overflow()
+        .string_from_read(html.as_bytes(), WIDTH)
+        .ok()
+}
+
+/// HTML made safe to show: no scripts, handlers, forms, frames or style sheets, nothing that is loaded from elsewhere
+/// (images only as `data:` and `cid:`), links that tell their target nothing. Bounded: the first MiB is kept.
+pub fn sanitise(html: &str) -> String {
+    let html = text::cut(html, HTML_LIMIT);
+    markup::is_tame(html)
+        .then(|| contain_blocking(|| CLEANER.clean(html).to_string()).ok())
+        .flatten()
+        .unwrap_or_else(|| format!("<pre>{}</pre>", ammonia::clean_text(&markup::plain(html, HTML_LIMIT))))
+}
+
+static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
+    let mut builder = Builder::default();
+    builder
+        .add_tags(["font", "u", "big", "tt"])
+        .add_generic_attributes(["style", "align", "dir"])
+        .add_tag_attributes("font", ["color", "face", "size"])
+        .add_tag_attributes("table", ["width", "border", "cellpadding", "cellspacing", "bgcolor"])
+        .add_tag_attributes("td", ["width", "height", "valign", "bgcolor"])
+        .add_tag_attributes("th", ["width", "height", "valign", "bgcolor"])
+        .add_tag_attributes("tr", ["valign", "bgcolor"])
+        .rm_tags(["map", "area"])
+        .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "data", "cid"]))
+        .url_relative(UrlRelative::Deny)
+        .link_rel(Some("noopener noreferrer nofollow"))
+        .set_tag_attribute_value("a", "target", "_blank")
+        .filter_style_properties(HashSet::from(STYLES))
+        .attribute_filter(|tag, attribute, value| keep(tag, attribute, value).then_some(Cow::Borrowed(value)));
+    builder
+});
+
+/// Style properties that cannot cover what is around a message nor load anything.
+const STYLES: [&str; 27] = [
+    "background-color",
+    "border",
+    "border-bottom",
+    "border-collapse",
+    "border-left",
+    "border-radius",
+    "border-right",
+    "border-spacing",
+    "border-top",
+    "color",
+    "direction",
+    "font-family",
+    "font-size",
+    "font-style",
+    "font-weight",
+    "letter-spacing",
+    "line-height",
+    "max-width",
+    "padding",
+    "padding-bottom",
+    "padding-left",
+    "padding-right",
+    "padding-top",
+    "text-align",
+    "text-decoration",
+    "vertical-align",
+    "width",
+];
+
+fn keep(tag: &str, attribute: &str, value: &str) -> bool {
+    let value = value.trim().to_ascii_lowercase();
+    let has_scheme = |schemes: &[&str]| schemes.iter().any(|scheme| value.starts_with(scheme));
+    match (tag, attribute) {
+        // SVG can carry scripts and references of its own.
+        ("img", "src") => {
+            has_scheme(&["cid:", "data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp"])
+        }
+        ("a", "href") => has_scheme(&["http:", "https:", "mailto:", "tel:"]),
+        (_, "src" | "href" | "cite" | "background" | "srcset" | "poster" | "longdesc") => false,
+        // An escape could hide any of the words.
+        (_, "style") => !["url", "image", "import", "expression", "\\", "@"].iter().any(|word| value.contains(word)),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn html_becomes_wrapped_text_with_its_links() {
+        let text =
+            text_from_html("<h1>Hi</h1><p>Dear <b>Ann</b>,<br>see <a href=\"https://example.org/x\">this</a></p>");
+        assert!(text.contains("Hi") && text.contains("Dear") && text.contains("https://example.org/x"), "{text}");
+        let text = text_from_html(&format!("<p>{}</p>", "word ".repeat(100)));
+        assert!(text.lines().count() > 5 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn hostile_html_costs_neither_time_nor_stack() {
+        let hostile = [
+            "<div>".repeat(50_000),
+            "<table><tr><td>".repeat(15_000),
+            "<table><tr><td>".repeat(60) + "x",
+            (0..10_000).map(|n| format!("<b id={n}>")).collect::<Vec<_>>().concat() + &"<p>x</p>".repeat(10_000),
+            "<".repeat(100_000),
+            "<ul><li>".repeat(20_000),
+            "<!--".repeat(100_000),
+            "<script>".repeat(50_000),
+            "</".repeat(100_000),
+            "&".repeat(200_000),
+            "a&</x>".repeat(50_000),
+        ];
+        let small_stack = std::thread::Builder::new().stack_size(512 * 1024);
+        let work = move || {
+            let deep =
+                ["<div>", "<blockquote>", "<ul><li>", "<b id=1>", "<table><tr><td>"].map(|tag| tag.repeat(950) + "x");
+            for html in hostile.iter().chain(&deep) {
+                let _ = text_from_html(html);
+                let _ = sanitise(html);
+            }
+        };
+        small_stack.spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn nothing_active_and_nothing_remote_survives() {
+        for html in [
+            "<script>alert(1)</script>x",
+            "<p onclick=alert(1)>x",
+            "<a href=\"javascript:alert(1)\">x</a>",
+            "<a href=\"java\tscript:alert(1)\">x</a>",
+            "<a href=\"data:text/html,<script>alert(1)</script>\">x</a>",
+            "<img src=\"https://evil.example/pixel\">x",
+            "<img src=\"//evil.example/pixel\">x",
+            "<img src=\"data:image/svg+xml;base64,evil.example\">x",
+            "<img srcset=\"https://evil.example/pixel 2x\">x",
+            "<div style=\"background-color:url(https://evil.example)\">x</div>",
+            "<div style=\"color:ur\\6c(https://evil.example)\">x</div>",
+            "<style>@import 'https://evil.example'</style>x",
+            "<link rel=stylesheet href=https://evil.example>x",
+            "<iframe src=https://evil.example></iframe>x",
+            "<form action=https://evil.example><input name=a></form>x",
+            "<object data=https://evil.example></object><embed src=https://evil.example>x",
+            "<svg><animate attributeName=href values=javascript:alert(1) /></svg>x",
+            "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+            "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">x",
+            "<table background=https://evil.example><td>x</table>",
+            "<base href=https://evil.example>x",
+            "<meta http-equiv=refresh content=\"0;url=https://evil.example\">x",
+            "<video poster=https://evil.example src=https://evil.example></video>x",
+            "<blockquote cite=https://evil.example>x</blockquote>",
+        ] {
+            let safe = sanitise(html).to_ascii_lowercase();
+            for word in
+                ["evil.example", "<script", "onclick=", "javascript:", "<img src=\"x", "<iframe", "<form", "<style"]
+            {
+                assert!(!safe.contains(word), "{html} became {safe}");
+            }
+        }
+    }
+
+    #[test]
+    fn formatting_links_and_embedded_images_survive() {
+        assert_eq!(
+            sanitise("<a href=\"https://example.org\">x</a>"),
+            "<a href=\"https://example.org\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">x</a>"
+        );
+        for html in [
+            "<p style=\"color:red\">x</p>",
+            "<img src=\"cid:logo@example.org\" alt=\"logo\">",
+            "<img src=\"data:image/png;base64,AAAA\">",
+            "<blockquote>quoted</blockquote>",
+        ] {
+            assert_eq!(sanitise(html), html);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(html in "(<[a-z]{0,6}|>|\"|&|;|</|[ -~]|\\PC){0,60}") {
+            let _ = text_from_html(&html);
+            let safe = sanitise(&html);
+            prop_assert!(!safe.contains("<script"));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads an incoming message into what is stored of it.
+
+use super::classify::{Signals, classify};
+use super::entity::{Keep, Parts, Section, header_fields};
+use super::{ids, text};
+use crate::domain::classification::Nature;
+use crate::domain::message::{Attachment, Correspondent};
+use crate::domain::time::Timestamp;
+use crate::runtime::contain_blocking;
+use mail_parser::{Addr, DateTime, Header, HeaderName, HeaderValue, MessageParser};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+/// How much of a message is looked at, in octets; what follows is ignored, with a note.
+const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+/// How many people are kept of one field.
+const PEOPLE_LIMIT: usize = 500;
+/// The longest subject, name, address or other line that is kept, in characters.
+const LINE_LIMIT: usize = 998;
+/// How many Authentication-Results are kept, and how much of each, in characters.
+const RESULTS: (usize, usize) = (10, 2_000);
+
+/// What is kept of a message. Texts have LF line ends and no NUL; identifiers have no angle brackets. Of a field that
+/// comes twice, the first counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Incoming {
+    pub message_id: Option<String>,
+    pub in_reply_to: Vec<String>,
+    /// Oldest first; of more than 100 the first and the last 50.
+    pub references: Vec<String>,
+    pub from: Vec<Correspondent>,
+    pub to: Vec<Correspondent>,
+    pub cc: Vec<Correspondent>,
+    pub bcc: Vec<Correspondent>,
+    pub reply_to: Vec<Correspondent>,
+    pub subject: Option<String>,
+    /// The Date field: what the sender claims.
+    pub sent_at: Option<Timestamp>,
+    /// At most 1 MiB.
+    pub text: Option<String>,
+    /// At most 1 MiB, as it came: show it through [`super::sanitise`] only.
+    pub html: Option<String>,
+    /// The first words on one line, at most 200 characters.
+    pub snippet: String,
+    pub attachments: Vec<Attachment>,
+    /// Authentication-Results (RFC 8601), topmost first. Only those of one's own server are worth anything.
+    pub authentication_results: Vec<String>,
+    /// Who wrote it. Whether what a person wrote is a reply, only matching can tell.
+    pub nature: Nature,
+    /// What could not be read as it should, in sentences for people.
+    pub problems: Vec<String>,
+}
+
+/// Reads a message. Never fails and never panics: at worst the record is empty but for its problems.
+pub fn parse(raw: &[u8]) -> Incoming {
+    read(raw, Keep { text: 1024 * 1024, html: 1024 * 1024 })
+}
+
+/// Reads what a list of messages shows: everything of [`parse`] except `text` and `html`.
+pub fn parse_summary(raw: &[u8]) -> Incoming {
+    let mut incoming = read(raw, Keep { text: 4 * 1024, html: 64 * 1024 });
+    (incoming.text, incoming.html) = (None, None);
+    incoming
+}
+
+/// The decoded octets of one attachment, by [`Attachment::part`].
+pub fn part_content(raw: &[u8], part: u32) -> Option<Vec<u8>> {
+    contain_blocking(|| {
+        let raw = with_line_feeds(&raw[..raw.len().min(MESSAGE_LIMIT)]);
+        let section = Section::of_message(&raw);
+        let fields = header_fields(&FIELDS, &section.header);
+        Parts::walk(&fields, section.body, Keep { text: 0, html: 0 }, Some(part)).content
+    })
+    .ok()
+    .flatten()
+}
+
+static FIELDS: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new()
+        .with_minimal_headers()
+        .header_id(HeaderName::ContentId)
+        .default_header_raw()
+        .ignore_header(HeaderName::Received)
+        .ignore_header(HeaderName::DkimSignature)
+        .ignore_header(HeaderName::ArcSeal)
+        .ignore_header(HeaderName::ArcMessageSignature)
+        .ignore_header(HeaderName::ArcAuthenticationResults)
+});
+
+fn read(raw: &[u8], keep: Keep) -> Incoming {
+    // The parser says that it never panics; a message is never worth the process if it errs.
+    contain_blocking(|| read_parts(raw, keep)).unwrap_or_else(|_| Incoming {
+        problems: vec!["The message could not be read at all.".to_owned()],
+        ..Incoming::default()
+    })
+}
+
+fn read_parts(raw: &[u8], keep: Keep) -> Incoming {
+    let mut incoming = Incoming::default();
+    if raw.len() > MESSAGE_LIMIT {
+        incoming.problems.push("The message is larger than is looked at.".to_owned());
+    }
+    let raw = with_line_feeds(&raw[..raw.len().min(MESSAGE_LIMIT)]);
+    let section = Section::of_message(&raw);
+    if section.is_cut {
+        incoming.problems.push("The header of the message is longer than is looked at.".to_owned());
+    }
+    let fields = header_fields(&FIELDS, &section.header);
+    if fields.is_empty() {
+        incoming.problems.push("The message has no header.".to_owned());
+    }
+    incoming.fields(&fields);
+    let parts = Parts::walk(&fields, section.body, keep, None);
+    incoming.snippet = parts.snippet();
+    incoming.text = parts.text;
+    incoming.html = parts.html;
+    incoming.attachments = parts.attachments;
+    incoming.problems.extend(parts.problems);
+    incoming
+}
+
+/// The message with LF line ends where it has CR ones only.
+fn with_line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
+    let head = &raw[..raw.len().min(4096)];
+    if head.contains(&b'\n') || !head.contains(&b'\r') || raw.contains(&b'\n') {
+        return Cow::Borrowed(raw);
+    }
+    Cow::Owned(raw.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect())
+}
+
+impl Incoming {
+    fn fields(&mut self, fields: &[Header<'_>]) {
+        let mut signals = Signals::default();
+        let mut twice = false;
+        let mut seen = [false; 11];
+        for field in fields {
+            let value = &field.value;
+            let single = match &field.name {
+                HeaderName::From => 0,
+                HeaderName::To => 1,
+                HeaderName::Cc => 2,
+                HeaderName::Bcc => 3,
+                HeaderName::ReplyTo => 4,
+                HeaderName::Subject => 5,
+                HeaderName::Date => 6,
+                HeaderName::MessageId => 7,
+                HeaderName::InReplyTo => 8,
+                HeaderName::References => 9,
+                HeaderName::ContentType => 10,
+                other => {
+                    self.other_field(other, value, &mut signals);
+                    continue;
+                }
+            };
+            if std::mem::replace(&mut seen[single], true) {
+                twice = true;
+                continue;
+            }
+            match &field.name {
+                HeaderName::From => self.from = people(value),
+                HeaderName::To => self.to = people(value),
+                HeaderName::Cc => self.cc = people(value),
+                HeaderName::Bcc => self.bcc = people(value),
+                HeaderName::ReplyTo => self.reply_to = people(value),
+                HeaderName::Subject => {
+                    self.subject = value.as_text().map(|subject| text::one_line(subject, LINE_LIMIT));
+                }
+                HeaderName::Date => self.sent_at = value.as_datetime().and_then(point_in_time),
+                HeaderName::MessageId => self.message_id = identifiers(value).into_iter().next(),
+                HeaderName::InReplyTo => self.in_reply_to = identifiers(value),
+                HeaderName::References => self.references = identifiers(value),
+                _ => signals.report |= is_report(value),
+            }
+        }
+        if twice {
+            self.problems.push("A header field that may come once comes twice; the first counts.".to_owned());
+        }
+        signals.report |= self.from.first().is_some_and(|author| {
+            author.address.split('@').next().is_some_and(|local| local.eq_ignore_ascii_case("mailer-daemon"))
+        });
+        self.nature = classify(&signals);
+    }
+
+    fn other_field(&mut self, name: &HeaderName<'_>, value: &HeaderValue<'_>, signals: &mut Signals) {
+        let content = value.as_text().unwrap_or_default();
+        match name {
+            HeaderName::AuthenticationResults if self.authentication_results.len() < RESULTS.0 => {
+                self.authentication_results.push(text::one_line(content, RESULTS.1));
+            }
+            HeaderName::AutoSubmitted => signals.auto_submitted = Some(content.to_owned()),
+            HeaderName::ReturnPath => signals.automatic |= content.trim() == "<>",
+            HeaderName::Other(name) => {
+                let is = |other: &str| name.eq_ignore_ascii_case(other);
+                if is("Precedence") {
+                    signals.precedence = Some(content.to_owned());
+                } else if is("X-Autoreply") || is("X-Autorespond") || is("X-Autoresponder") {
+                    signals.automatic |= !content.trim().eq_ignore_ascii_case("no");
+                } else if is("X-Failed-Recipients") {
+                    signals.report = true;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_report(content_type: &HeaderValue<'_>) -> bool {
+    content_type.as_content_type().is_some_and(|found| {
+        matches!(
+            (found.ctype(), found.subtype()),
+            ("multipart", Some("report"))
+                | ("message", Some("delivery-status" | "feedback-report" | "disposition-notification"))
+        )
+    })
+}
+
+fn identifiers(value: &HeaderValue<'_>) -> Vec<String> {
+    value.as_text().map(ids::identifiers).unwrap_or_default()
+}
+
+/// The people of a field; those of a group stand for themselves.
+fn people(value: &HeaderValue<'_>) -> Vec<Correspondent> {
+    let Some(found) = value.as_address() else { return Vec::new() };
+    found.iter().filter_map(correspondent).take(PEOPLE_LIMIT).collect()
+}
+
+fn correspondent(found: &Addr<'_>) -> Option<Correspondent> {
+    let line = |text: &str| text::one_line(text, LINE_LIMIT);
+    let name = found.name().map(line).filter(|name| !name.is_empty());
+    let address = found.address().map(line).unwrap_or_default();
+    (name.is_some() || !address.is_empty()).then_some(Correspondent { name, address })
+}
+
+fn point_in_time(date: &DateTime) -> Option<Timestamp> {
+    let is_sane = date.is_valid() && (1..=9998).contains(&date.year);
+    is_sane.then(|| Timestamp::from_millis(date.to_timestamp().saturating_mul(1000)))
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

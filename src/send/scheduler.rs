@@ -1,0 +1,235 @@
+//! The one task that decides which mailbox sends next.
+//!
+//! It sleeps until the earliest mailing is due, a commit on the event log may have changed something, or a lane ends.
+//! It keeps one line per mailbox, however much waits there; the store is the truth, this only a cache of it.
+
+use super::lane::{self, LaneEnd};
+use super::{Parts, settle};
+use crate::domain::event::EventKind;
+use crate::domain::list::{ListQuery, Scalar, Test};
+use crate::domain::mailing::{Mailing, State};
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, due_head, due_heads, events_after, list};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How many events are read at a time; when more came, every head is read anew instead.
+const EVENTS: usize = 2000;
+/// A store that refuses work is asked again after this long.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+/// How often idle sessions are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+pub(super) struct Scheduler {
+    parts: Arc<Parts>,
+    /// When each mailbox may have something to send.
+    ready: HashMap<u64, Timestamp>,
+    by_time: BTreeSet<(Timestamp, u64)>,
+    /// Lanes under way.
+    lanes: BTreeMap<u64, u32>,
+    running: u32,
+    seen: u64,
+    ended: (mpsc::Sender<(u64, LaneEnd)>, mpsc::Receiver<(u64, LaneEnd)>),
+}
+
+impl Scheduler {
+    pub fn new(parts: Arc<Parts>) -> Self {
+        let room = usize::try_from(parts.config.workers).unwrap_or(usize::MAX);
+        Self {
+            parts,
+            ready: HashMap::new(),
+            by_time: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            running: 0,
+            seen: 0,
+            ended: mpsc::channel(room),
+        }
+    }
+
+    /// Runs until the instance stops; lanes under way are waited for.
+    pub async fn run(mut self) {
+        let stopping = self.parts.tasks.stopping();
+        let mut events = self.parts.store.events();
+        self.seen = *events.borrow_and_update();
+        while let Err(error) = self.recover().await {
+            tracing::error!(%error, "what was under way before the start could not be taken up");
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+            }
+        }
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if stopping.is_cancelled() {
+                break;
+            }
+            self.start_lanes();
+            let clock = self.parts.runtime.clock.clone();
+            let next = self.by_time.first().map(|(at, _)| *at).filter(|_| self.running < self.parts.config.workers);
+            tokio::select! {
+                () = stopping.cancelled() => break,
+                Some((mailbox, end)) = self.ended.1.recv() => self.lane_ended(mailbox, &end),
+                Ok(()) = events.changed() => self.follow(*events.borrow_and_update()),
+                () = async { clock.sleep_until(next.unwrap_or_default()).await }, if next.is_some() => {}
+                _ = sweep.tick() => self.close_idle(self.parts.pool.expired()),
+            }
+        }
+        while self.running > 0 {
+            match self.ended.1.recv().await {
+                Some((mailbox, end)) => self.lane_ended(mailbox, &end),
+                None => break,
+            }
+        }
+        for session in self.parts.pool.drain() {
+            session.quit().await;
+        }
+    }
+
+    /// Takes up what the last run left under way, then learns what waits.
+    async fn recover(&mut self) -> Result<(), StoreError> {
+        let query = ListQuery { count: false, ..ListQuery::all() }
+            .and("state", Test::OneOf(vec![Scalar::from(State::Delivering.name())]))
+            .size(ListQuery::MAX_SIZE);
+        loop {
+            let left: Vec<u64> =
+                list::<Mailing>(&self.parts.store.read()?, &query)?.items.iter().map(|mailing| mailing.id).collect();
+            if left.is_empty() {
+                break;
+            }
+            tracing::info!(mailings = left.len(), "taking up what was under way at the last stop");
+            self.parts.store.write(move |work| left.iter().try_for_each(|id| settle::recover(work, *id))).await?;
+        }
+        self.read_all_heads()
+    }
+
+    fn read_all_heads(&mut self) -> Result<(), StoreError> {
+        for (mailbox, at) in due_heads(&self.parts.store.read()?)? {
+            self.set_ready(mailbox, at);
+        }
+        Ok(())
+    }
+
+    /// Reads what happened since the last look and notes which mailboxes it may let send.
+    fn follow(&mut self, latest: u64) {
+        let changed = self.parts.store.read().and_then(|snapshot| {
+            let events = events_after(&snapshot, self.seen, EVENTS)?;
+            self.seen = latest.max(events.last().map_or(self.seen, |event| event.id));
+            if events.len() == EVENTS {
+                return Ok(None);
+            }
+            let mut heads = BTreeMap::new();
+            for event in events {
+                let matters = !matches!(
+                    event.kind,
+                    EventKind::MailingDelivering
+                        | EventKind::MailingDelivered
+                        | EventKind::MailingFailed
+                        | EventKind::MessageCreated
+                        | EventKind::MailboxSynced
+                );
+                if let Some(mailbox) = event.mailbox_id.filter(|_| matters)
+                    && let std::collections::btree_map::Entry::Vacant(entry) = heads.entry(mailbox)
+                {
+                    entry.insert(due_head(&snapshot, mailbox)?.map(|(at, _)| at));
+                }
+            }
+            Ok(Some(heads))
+        });
+        let result = match changed {
+            Ok(Some(heads)) => {
+                for (mailbox, head) in heads {
+                    match head {
+                        Some(at) => self.set_ready(mailbox, at),
+                        None => self.clear_ready(mailbox),
+                    }
+                }
+                Ok(())
+            }
+            Ok(None) => self.read_all_heads(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "the event log could not be read");
+        }
+    }
+
+    fn start_lanes(&mut self) {
+        let now = self.parts.runtime.clock.now();
+        while self.running < self.parts.config.workers {
+            let Some((at, mailbox)) = self.by_time.first().copied() else { return };
+            if at > now {
+                return;
+            }
+            self.clear_ready(mailbox);
+            let lanes = self.lanes.entry(mailbox).or_default();
+            *lanes += 1;
+            let wants_another = *lanes < self.parts.config.connections_per_mailbox;
+            self.running += 1;
+            let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
+            self.parts.tasks.spawn(async move {
+                let end = lane::run(&parts, mailbox).await;
+                // The owner outlives its lanes.
+                let _ = ended.send((mailbox, end)).await;
+            });
+            if wants_another {
+                self.offer_another_lane(mailbox, now);
+            }
+        }
+    }
+
+    /// More than one mailing due: another connection may help.
+    fn offer_another_lane(&mut self, mailbox: u64, now: Timestamp) {
+        let lanes = usize::try_from(self.lanes.get(&mailbox).copied().unwrap_or(0)).unwrap_or(usize::MAX);
+        let waiting = self
+            .parts
+            .store
+            .read()
+            .and_then(|snapshot| crate::store::waiting_mailings(&snapshot, mailbox, lanes + 1))
+            .map_or(0, |waiting| waiting.len());
+        if waiting > lanes {
+            // Behind the other mailboxes that are ready now.
+            self.set_ready(mailbox, now);
+        }
+    }
+
+    fn lane_ended(&mut self, mailbox: u64, end: &LaneEnd) {
+        self.running -= 1;
+        if let Some(lanes) = self.lanes.get_mut(&mailbox) {
+            *lanes -= 1;
+            if *lanes == 0 {
+                self.lanes.remove(&mailbox);
+            }
+        }
+        let now = self.parts.runtime.clock.now();
+        match end {
+            LaneEnd::NotBefore(at) => self.set_ready(mailbox, *at),
+            LaneEnd::Nothing => {}
+            LaneEnd::Turn => self.set_ready(mailbox, now),
+            LaneEnd::StoreFailed(error) => {
+                tracing::error!(mailbox, %error, "sending waits for the store");
+                self.set_ready(mailbox, now.plus(STORE_PAUSE));
+            }
+        }
+    }
+
+    fn close_idle(&self, sessions: Vec<crate::connect::smtp::SmtpSession>) {
+        for session in sessions {
+            self.parts.tasks.spawn(session.quit());
+        }
+    }
+
+    fn set_ready(&mut self, mailbox: u64, at: Timestamp) {
+        self.clear_ready(mailbox);
+        self.ready.insert(mailbox, at);
+        self.by_time.insert((at, mailbox));
+    }
+
+    fn clear_ready(&mut self, mailbox: u64) {
+        if let Some(at) = self.ready.remove(&mailbox) {
+            self.by_time.remove(&(at, mailbox));
+        }
+    }
+}

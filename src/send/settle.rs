@@ -1,0 +1,290 @@
+//! What an attempt came to, and what follows: for each recipient, for the mailing, for the mailbox.
+
+use crate::domain::backoff::Backoff;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::failure::{Failure, FailureKind, Scope};
+use crate::domain::mailbox::Mailbox;
+use crate::domain::mailing::{AttemptRecord, Mailing, Outcome, RecipientState, Trigger};
+use crate::domain::time::Timestamp;
+use crate::runtime::Random;
+use crate::store::{StoreError, Work, get, status};
+use serde_json::json;
+
+/// What one attempt brought home.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub mailing: u64,
+    pub attempt: u32,
+    /// The refused recipients: their address and why.
+    pub refused: Vec<(String, Failure)>,
+    pub end: End,
+    /// The size of the composed message in octets.
+    pub size: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// The server accepted the message for everyone who was not refused.
+    Accepted { line: String },
+    /// Every recipient was refused; nothing was sent.
+    NobodyLeft,
+    /// The session or the message failed.
+    Failed(Failure),
+}
+
+/// How many times a reply that never came is answered by sending again.
+const DOUBT_RESENDS: u32 = 1;
+
+/// Applies a report in one unit of work.
+pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError> {
+    let now = work.now();
+    let Some(before) = work.mailing(report.mailing)? else { return Ok(()) };
+    let Some(attempt) = before.attempt.clone().filter(|attempt| attempt.number == report.attempt) else {
+        return Ok(());
+    };
+    let mut mailing = before.clone();
+    mailing.attempt = None;
+    mailing.size = report.size.or(mailing.size);
+
+    let mut deferred: Option<&Failure> = None;
+    let mut troubled: Option<&Failure> = None;
+    for (address, failure) in &report.refused {
+        mailing.attempts.push(AttemptRecord::failed(now, failure));
+        if failure.kind == FailureKind::Permanent {
+            finish_recipients(&mut mailing, Some(address), RecipientState::Failed, now, &failure.explain());
+        } else {
+            deferred = Some(failure);
+        }
+        // A quota or a credential that is refused at RCPT concerns every further mailing too.
+        if matches!(failure.scope, Scope::Mailbox) && matches!(failure.kind, FailureKind::Quota | FailureKind::Auth) {
+            troubled = Some(failure);
+        }
+    }
+    work.free_slot(mailing.mailbox_id, attempt.slot, mailing.id)?;
+    match &report.end {
+        End::Accepted { line } => {
+            // The slot counts from the latest moment the mail may have left.
+            work.take_slot(mailing.mailbox_id, now, mailing.id)?;
+            mailing.attempts.push(AttemptRecord::accepted(now, line));
+            let still_deferred: Vec<String> = report
+                .refused
+                .iter()
+                .filter(|(_, failure)| failure.kind != FailureKind::Permanent)
+                .map(|(address, _)| address.clone())
+                .collect();
+            finish_others(&mut mailing, &still_deferred, now, line);
+            mailing.delivered_at = mailing.delivered_at.or(Some(now));
+            succeeded(work, mailing.mailbox_id)?;
+        }
+        End::NobodyLeft if troubled.is_none() => succeeded(work, mailing.mailbox_id)?,
+        End::NobodyLeft => {}
+        End::Failed(failure) => {
+            mailing.attempts.push(AttemptRecord::failed(now, failure));
+            if failure.kind == FailureKind::Doubt {
+                work.take_slot(mailing.mailbox_id, now, mailing.id)?;
+            }
+            after_failure(work, &mut mailing, failure)?;
+        }
+    }
+    if let Some(failure) = troubled {
+        pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX)?;
+    }
+    if !matches!(report.end, End::Failed(_)) {
+        conclude(&mut mailing, deferred, now, &*work.runtime().random.clone(), max_retries(work, before.mailbox_id)?);
+    }
+    let surplus = mailing.attempts.len().saturating_sub(AttemptRecord::KEPT);
+    mailing.attempts.drain(..surplus);
+    work.save_mailing(&before, &mailing)
+}
+
+/// After a crash: an attempt that had not reached its data phase is simply taken back; one that had is doubt.
+pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
+    use crate::domain::mailing::{Phase, State};
+    let now = work.now();
+    let Some(before) = work.mailing(id)? else { return Ok(()) };
+    if before.state != State::Delivering {
+        return Ok(());
+    }
+    let mut mailing = before.clone();
+    let attempt = mailing.attempt.take();
+    match &attempt {
+        Some(attempt) if attempt.phase == Phase::Data => {
+            // The slot stays taken: the mail may have left.
+            let failure = Failure::new(
+                FailureKind::Doubt,
+                Scope::Message,
+                crate::domain::failure::Stage::FinalDot,
+                "Postroom stopped while the message was being handed over; the server may have accepted it.",
+            );
+            mailing.attempts.push(AttemptRecord::failed(now, &failure));
+            if holds(work, mailing.mailbox_id)? {
+                fail(&mut mailing, now, DOUBT_HELD.to_owned());
+            } else {
+                requeue(&mut mailing, now);
+            }
+        }
+        _ => {
+            if let Some(attempt) = &attempt {
+                work.free_slot(mailing.mailbox_id, attempt.slot, mailing.id)?;
+            }
+            requeue(&mut mailing, now);
+        }
+    }
+    work.save_mailing(&before, &mailing)
+}
+
+const DOUBT_HELD: &str = "Nobody can tell whether the server accepted this mailing, and the mailbox's doubtPolicy is hold. Retry it to send it again.";
+const DOUBT_TWICE: &str = "Twice the server gave no answer after the end of the message; it may have been delivered. Retry it to send it again.";
+
+/// What is left to do once the server has spoken about every recipient.
+fn conclude(mailing: &mut Mailing, deferred: Option<&Failure>, now: Timestamp, random: &dyn Random, retries: u32) {
+    if mailing.waiting().next().is_some()
+        && let Some(failure) = deferred
+    {
+        if retry(mailing, failure, now, random, retries) {
+            return;
+        }
+        finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
+    }
+    if mailing.recipients.iter().any(|recipient| accepted(recipient.outcome.as_ref())) {
+        mailing.apply(Trigger::Deliver, now);
+        mailing.error_reason = None;
+    } else {
+        let reason = mailing
+            .recipients
+            .iter()
+            .find_map(|recipient| recipient.outcome.as_ref()?.answer.clone())
+            .unwrap_or_else(|| "No recipient was accepted.".into());
+        fail(mailing, now, reason);
+    }
+}
+
+fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure) -> Result<(), StoreError> {
+    let now = work.now();
+    let random = work.runtime().random.clone();
+    match (failure.kind, failure.scope) {
+        (FailureKind::Doubt, _) => {
+            if holds(work, mailing.mailbox_id)? {
+                fail(mailing, now, DOUBT_HELD.to_owned());
+            } else if mailing.doubt_resends >= DOUBT_RESENDS {
+                fail(mailing, now, DOUBT_TWICE.to_owned());
+            } else {
+                mailing.doubt_resends += 1;
+                let wait = Backoff::MAILING.wait(1, random.below(401));
+                again(mailing, now, now.plus(wait));
+                mailing.retry_at = mailing.due;
+            }
+        }
+        (FailureKind::Permanent, Scope::Message | Scope::Recipient) => {
+            finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
+            conclude(mailing, None, now, &*random, 0);
+        }
+        // The mailbox's trouble is nobody's retry: the mailing waits for the probe.
+        (FailureKind::Auth | FailureKind::Quota | FailureKind::Config | FailureKind::Permanent, _) => {
+            pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX)?;
+            requeue(mailing, now);
+        }
+        (FailureKind::Temporary, scope) => {
+            if matches!(scope, Scope::Host | Scope::Mailbox) {
+                pause(work, mailing.mailbox_id, failure, Backoff::HOST)?;
+            }
+            let retries = max_retries(work, mailing.mailbox_id)?;
+            if !retry(mailing, failure, now, &*random, retries) {
+                finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
+                conclude(mailing, None, now, &*random, 0);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Schedules another try; `false` if none is left.
+fn retry(mailing: &mut Mailing, failure: &Failure, now: Timestamp, random: &dyn Random, retries: u32) -> bool {
+    if mailing.retry_count >= retries {
+        return false;
+    }
+    mailing.retry_count += 1;
+    let asked = std::time::Duration::from_secs(failure.retry_after.unwrap_or(0));
+    let wait = Backoff::MAILING.wait(mailing.retry_count, random.below(401)).max(asked);
+    mailing.retry_interval = Some(wait.as_secs());
+    again(mailing, now, now.plus(wait));
+    mailing.retry_at = mailing.due;
+    true
+}
+
+/// Back into the queue, not before a moment.
+fn again(mailing: &mut Mailing, now: Timestamp, due: Timestamp) {
+    mailing.apply(Trigger::Delay, now);
+    mailing.due = Some(due);
+}
+
+/// Back into the queue, at its old place.
+fn requeue(mailing: &mut Mailing, now: Timestamp) {
+    again(mailing, now, mailing.wanted_at());
+}
+
+fn fail(mailing: &mut Mailing, now: Timestamp, reason: String) {
+    mailing.apply(Trigger::Fail, now);
+    mailing.error_reason = Some(reason.chars().take(255).collect());
+}
+
+fn accepted(outcome: Option<&Outcome>) -> bool {
+    outcome.is_some_and(|outcome| outcome.state == RecipientState::Accepted)
+}
+
+fn finish_recipients(mailing: &mut Mailing, only: Option<&str>, state: RecipientState, at: Timestamp, answer: &str) {
+    for recipient in &mut mailing.recipients {
+        if recipient.outcome.is_none() && only.is_none_or(|address| recipient.address == address) {
+            recipient.outcome = Some(Outcome { state, at, answer: Some(answer.to_owned()) });
+        }
+    }
+}
+
+fn finish_others(mailing: &mut Mailing, except: &[String], at: Timestamp, line: &str) {
+    for recipient in &mut mailing.recipients {
+        if recipient.outcome.is_none() && !except.contains(&recipient.address) {
+            recipient.outcome = Some(Outcome { state: RecipientState::Accepted, at, answer: Some(line.to_owned()) });
+        }
+    }
+}
+
+fn holds(work: &Work, mailbox: u64) -> Result<bool, StoreError> {
+    Ok(get::<Mailbox>(work, mailbox)?.is_some_and(|mailbox| mailbox.settings.doubt_policy.as_deref() == Some("hold")))
+}
+
+fn max_retries(work: &Work, mailbox: u64) -> Result<u32, StoreError> {
+    // A mailbox that is gone lets its last attempts end.
+    Ok(get::<Mailbox>(work, mailbox)?.map_or(0, |mailbox| mailbox.settings.send_max_retries.unwrap_or(10)))
+}
+
+fn succeeded(work: &mut Work, id: u64) -> Result<(), StoreError> {
+    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
+    let mut status = status(work, id)?;
+    let had_failed = status.send.failure.is_some();
+    status.send.succeeded(work.now());
+    work.put_status(id, &status)?;
+    if had_failed {
+        work.touch_mailbox(&mailbox)?;
+        work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
+    }
+    Ok(())
+}
+
+/// Stops the mailbox until its next probe.
+fn pause(work: &mut Work, id: u64, failure: &Failure, backoff: Backoff) -> Result<(), StoreError> {
+    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
+    let now = work.now();
+    let mut status = status(work, id)?;
+    let before = status.send.state();
+    let roll = work.runtime().random.below(401);
+    let asked = std::time::Duration::from_secs(failure.retry_after.unwrap_or(0));
+    let wait = backoff.wait(status.send.failures + 1, roll).max(asked);
+    status.send.failed(failure.clone(), now, now.plus(wait));
+    work.put_status(id, &status)?;
+    if status.send.state() != before {
+        work.touch_mailbox(&mailbox)?;
+        let event = Event::new(EventKind::MailboxSendErrored, now).mailbox(id).user(mailbox.user_id);
+        work.event(event.payload(json!({"stage": failure.stage.name(), "text": failure.explain()})))?;
+    }
+    Ok(())
+}

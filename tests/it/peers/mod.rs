@@ -1,0 +1,19 @@
+//! Programs that others wrote, as the judges of ours: each started for one test, on loopback, in a folder of its own.
+//!
+//! - `dovecot`: an IMAP server as people run it, with users, TLS and a certificate of a private [`authority`].
+//! - `smtp_sink`: Postfix's SMTP sink and source: what was received, and a load to compare with.
+//! - `mime_check`: Python's `email` package in its strictest mood, as an independent reader of what we compose.
+//!
+//! Every `start` answers `None` where the peer is missing and `POSTROOM_TESTS_WITHOUT_PEERS=1` allows that; the test
+//! then returns. Dropping a peer ends its processes; if the test is failing, its log is printed.
+
+pub mod authority;
+pub mod dovecot;
+pub mod imap_client;
+pub mod mime_check;
+pub mod process;
+pub mod smtp_sink;
+
+mod dovecot_test;
+mod mime_check_test;
+mod smtp_sink_test;
