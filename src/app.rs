@@ -189,7 +189,10 @@ impl App {
         }
         // The socket is ours; a missing file is what we want.
         let _ = std::fs::remove_file(&self.socket);
-        self.store.close().await;
+        drop(self.engines);
+        if !self.store.close().await {
+            tracing::warn!("the store is still held by a request that did not end");
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Slots older than the longest window count nowhere.
 const SLOTS_KEPT: Duration = Duration::from_hours(8 * 24);
 
+/// How many expired mailings are failed in one unit of work.
+const EXPIRED_AT_ONCE: usize = 100;
+
 /// An attempt that is on disk and may begin.
 pub(super) struct Started {
     pub mailing: Mailing,
@@ -30,7 +33,7 @@ pub(super) enum Next {
 pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
-    loop {
+    for _ in 0..EXPIRED_AT_ONCE {
         let Some((due, id)) = due_head(work, mailbox_id)? else { return Ok(Next::Nothing) };
         if due > now {
             return Ok(Next::NotBefore(due));
@@ -54,6 +57,7 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
             }
         }
     }
+    Ok(Next::NotBefore(now))
 }
 
 fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {

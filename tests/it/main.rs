@@ -12,5 +12,6 @@ mod architecture;
 mod demo;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
+mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
