@@ -2,6 +2,8 @@
 
 use super::arguments::Global;
 use super::exit::Failure;
+use crate::config::Config;
+use crate::demo::DemoError;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -16,5 +18,12 @@ pub struct Demo {
 
 pub fn run(demo: &Demo, global: &Global) -> Result<(), Failure> {
     let options = crate::demo::Options { listen: demo.listen, json: global.json, seconds: demo.seconds };
-    Ok(crate::demo::run(options)?)
+    let runtime = super::serve::runtime(&Config::default())
+        .map_err(|error| Failure::failed(format!("No threads to work on: {error}.")))?;
+    let result = runtime.block_on(crate::demo::run(options));
+    runtime.shutdown_background();
+    result.map(|_| ()).map_err(|error| match error {
+        DemoError::Start(error) => error.into(),
+        error => Failure::failed(error.to_string()),
+    })
 }

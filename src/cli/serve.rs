@@ -46,7 +46,7 @@ pub fn run(serve: &Serve, global: &Global, output: &Output) -> Result<(), Failur
 }
 
 /// Threads are bounded: memory is, too. (glibc keeps an arena per thread; fewer threads, fewer arenas.)
-fn runtime(config: &Config) -> io::Result<Runtime> {
+pub(super) fn runtime(config: &Config) -> io::Result<Runtime> {
     let workers = match config.server.threads {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         threads => usize::try_from(threads).unwrap_or(2),
