@@ -254,11 +254,11 @@ impl Demo {
 
     /// Ends everything in order, removes the directory, and says what it came to.
     pub async fn close(self) -> Summary {
-        let Self { app, stage, seeded, tasks, mut narrator, narrating, _home: home, .. } = self;
+        let Self { mut app, stage, seeded, tasks, mut narrator, narrating, _home: home, .. } = self;
         tasks.stop(PATIENCE).await;
         // Their idle connections would be waited for.
         drop(seeded);
-        app.stop().await;
+        app.wind_down().await;
         if let Some(narrating) = narrating
             && let Ok(so_far) = narrating.await
         {
@@ -266,6 +266,7 @@ impl Demo {
         }
         // What was in flight has ended by now.
         let summary = narrator.finish();
+        app.stop().await;
         stage.stop().await;
         drop(home);
         summary
