@@ -106,8 +106,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DemoError::Signals)?;
 
-    let opening = Demo::open(options.listen);
-    let mut demo = opening.await?;
+    let mut demo = Demo::open(options.listen).await?;
     print(&if options.json { demo.ready().to_json() } else { demo.ready().welcome(options.seconds) });
     let output: Box<dyn Write + Send> = if options.json { Box::new(io::sink()) } else { Box::new(io::stdout()) };
     demo.play(output);
@@ -255,17 +254,16 @@ impl Demo {
     /// Ends everything in order, removes the directory, and says what it came to.
     pub async fn close(self) -> Summary {
         let Self { app, stage, seeded, tasks, mut narrator, narrating, _home: home, .. } = self;
-        tasks.stop(PATIENCE).await;
-        // Their idle connections would be waited for.
-        drop(seeded);
-        app.stop().await;
-        if let Some(narrating) = narrating
+        let ended = tasks.stop(PATIENCE).await;
+        if let Some(narrating) = narrating.filter(|_| ended)
             && let Ok(so_far) = narrating.await
         {
             narrator = so_far;
         }
-        // What was in flight has ended by now.
+        // The app waits until nobody else holds the store, and for idle connections.
         let summary = narrator.finish();
+        drop(seeded);
+        app.stop().await;
         stage.stop().await;
         drop(home);
         summary

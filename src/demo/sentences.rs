@@ -8,10 +8,7 @@ use crate::domain::mailing::{Mailing, RecipientState};
 use crate::domain::message::{Direction, Message};
 use crate::domain::time::Timestamp;
 use crate::send::gate::{self, Gate, Why};
-use crate::store::{Snapshot, StoreError, content, get, status, waiting_mailings};
-
-/// Waiting mailings that are looked at when a limit is reached.
-const WAITING: usize = 1_000;
+use crate::store::{Snapshot, StoreError, content, get, status};
 
 /// What there is to say and to count about an event.
 #[derive(Default)]
@@ -82,10 +79,7 @@ fn of_mailing(
     started: Timestamp,
 ) -> Result<Told, StoreError> {
     let line = match kind {
-        EventKind::MailingCreated => {
-            let subject = content(snapshot, mailing.id)?.subject.unwrap_or_default();
-            format!("mailing {}: {}, “{subject}”: taken in", mailing.id, route(mailing, None))
-        }
+        EventKind::MailingCreated => return created(snapshot, mailing, now),
         EventKind::MailingDelivered => delivered(mailing),
         EventKind::MailingFailed => failed(mailing),
         EventKind::MailingScheduled => return delayed(snapshot, mailing, now, started),
@@ -93,6 +87,25 @@ fn of_mailing(
         _ => return Ok(Told::default()),
     };
     Ok(line.into())
+}
+
+fn created(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp) -> Result<Told, StoreError> {
+    let subject = content(snapshot, mailing.id)?.subject.unwrap_or_default();
+    let line = format!("mailing {}: {}, “{subject}”: taken in", mailing.id, route(mailing, None));
+    if is_limited(snapshot, mailing, now)? {
+        return Ok(Told { line: Some(format!("{line}, waits for the limit")), delayed: vec![mailing.id] });
+    }
+    Ok(line.into())
+}
+
+/// Whether a mailing could go out if there were no limit.
+fn is_limited(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp) -> Result<bool, StoreError> {
+    if !mailing.state.waits() || mailing.due.is_none_or(|due| due > now) {
+        return Ok(false);
+    }
+    let Some(mailbox) = get::<Mailbox>(snapshot, mailing.mailbox_id)? else { return Ok(false) };
+    let gate = gate::ask(snapshot, &mailbox, &status(snapshot, mailbox.id)?, now)?;
+    Ok(gate.why() == Some(Why::Limit))
 }
 
 /// `ann@… → bert@…, henry@…`: all recipients, or those with one outcome.
@@ -133,7 +146,8 @@ fn failed(mailing: &Mailing) -> String {
 /// What the server said last, with its code.
 fn server_line(mailing: &Mailing) -> Option<String> {
     let last = mailing.attempts.last()?;
-    Some(format!("{} {}", last.code?, last.text))
+    let code = last.code?.to_string();
+    Some(if last.text.starts_with(&code) { last.text.clone() } else { format!("{code} {}", last.text) })
 }
 
 fn delayed(
@@ -151,19 +165,13 @@ fn delayed(
     match gate::ask(snapshot, &mailbox, &status(snapshot, mailbox.id)?, now)? {
         Gate::Go => Ok(Told::default()),
         Gate::NotBefore { at, why: Why::Limit, reason } => {
-            let mut delayed = Vec::new();
-            for id in waiting_mailings(snapshot, mailbox.id, WAITING)? {
-                if get::<Mailing>(snapshot, id)?.and_then(|waiting| waiting.due).is_some_and(|due| due <= now) {
-                    delayed.push(id);
-                }
-            }
             let settings = &mailbox.settings;
             let limit = match (settings.send_threshold, settings.send_period) {
                 (Some(count), Some(period)) => format!("limit of {count} mailings per {period} seconds reached"),
                 _ => reason,
             };
-            let line = format!("{address}: {limit}, {} waiting; next at {}", delayed.len(), since(at, started));
-            Ok(Told { line: Some(line), delayed })
+            let line = format!("{address}: {limit}, mailing {} waits; next at {}", mailing.id, since(at, started));
+            Ok(Told { line: Some(line), delayed: vec![mailing.id] })
         }
         Gate::NotBefore { reason, .. } | Gate::Hold { reason, .. } => {
             Ok(format!("mailing {} of {address} waits: {reason}", mailing.id).into())
