@@ -253,16 +253,18 @@ impl Demo {
 
     /// Ends everything in order, removes the directory, and says what it came to.
     pub async fn close(self) -> Summary {
-        let Self { app, stage, seeded, tasks, mut narrator, narrating, _home: home, .. } = self;
+        let Self { mut app, stage, seeded, tasks, mut narrator, narrating, _home: home, .. } = self;
         let ended = tasks.stop(PATIENCE).await;
+        // Its idle connections would be waited for.
+        drop(seeded);
+        app.wind_down().await;
         if let Some(narrating) = narrating.filter(|_| ended)
             && let Ok(so_far) = narrating.await
         {
             narrator = so_far;
         }
-        // The app waits until nobody else holds the store, and for idle connections.
+        // What was in flight has ended by now.
         let summary = narrator.finish();
-        drop(seeded);
         app.stop().await;
         stage.stop().await;
         drop(home);

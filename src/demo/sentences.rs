@@ -9,6 +9,7 @@ use crate::domain::message::{Direction, Message};
 use crate::domain::time::Timestamp;
 use crate::send::gate::{self, Gate, Why};
 use crate::store::{Snapshot, StoreError, content, get, status};
+use std::fmt::Write as _;
 
 /// What there is to say and to count about an event.
 #[derive(Default)]
@@ -25,12 +26,7 @@ impl From<String> for Told {
 }
 
 /// Records are read as they are `now`, which for an event just committed is how it left them.
-pub(super) fn tell(
-    snapshot: &Snapshot,
-    event: &Event,
-    now: Timestamp,
-    started: Timestamp,
-) -> Result<Told, StoreError> {
+pub(super) fn tell(snapshot: &Snapshot, event: &Event, now: Timestamp, started: Timestamp) -> Result<Told, StoreError> {
     if let Some(id) = event.message_id {
         let message = get::<Message>(snapshot, id)?.filter(|_| event.kind == EventKind::MessageCreated);
         return Ok(message.and_then(|message| of_message(&message)).map(Told::from).unwrap_or_default());
@@ -123,11 +119,11 @@ fn route(mailing: &Mailing, state: Option<RecipientState>) -> String {
 fn delivered(mailing: &Mailing) -> String {
     let mut line = format!("mailing {}: {}: delivered", mailing.id, route(mailing, Some(RecipientState::Accepted)));
     if let Some(said) = server_line(mailing) {
-        line += &format!(" ({said})");
+        let _ = write!(line, " ({said})");
     }
     for recipient in &mailing.recipients {
         if let Some(outcome) = recipient.outcome.as_ref().filter(|outcome| outcome.state == RecipientState::Failed) {
-            line += &format!("; not to {}: {}", recipient.address, outcome.answer.as_deref().unwrap_or_default());
+            let _ = write!(line, "; not to {}: {}", recipient.address, outcome.answer.as_deref().unwrap_or_default());
         }
     }
     line
@@ -146,16 +142,10 @@ fn failed(mailing: &Mailing) -> String {
 /// What the server said last, with its code.
 fn server_line(mailing: &Mailing) -> Option<String> {
     let last = mailing.attempts.last()?;
-    let code = last.code?.to_string();
-    Some(if last.text.starts_with(&code) { last.text.clone() } else { format!("{code} {}", last.text) })
+    Some(format!("{} {}", last.code?, last.text))
 }
 
-fn delayed(
-    snapshot: &Snapshot,
-    mailing: &Mailing,
-    now: Timestamp,
-    started: Timestamp,
-) -> Result<Told, StoreError> {
+fn delayed(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp, started: Timestamp) -> Result<Told, StoreError> {
     let Some(mailbox) = get::<Mailbox>(snapshot, mailing.mailbox_id)? else { return Ok(Told::default()) };
     if let Some(at) = mailing.due.filter(|due| *due > now) {
         let why = mailing.attempts.last().map_or("scheduled", |attempt| attempt.text.as_str());

@@ -10,6 +10,7 @@
 
 mod architecture;
 mod demo;
+mod kill;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
 mod sending;
