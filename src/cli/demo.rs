@@ -8,7 +8,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// The address and port of the API; any free port where none is named
+    /// The address and port of the API; left out, 127.0.0.1:8025, or any free port if that is taken
     #[arg(long, value_name = "ADDR")]
     listen: Option<std::net::SocketAddr>,
     /// End by itself after this many seconds

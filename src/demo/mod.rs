@@ -106,8 +106,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DemoError::Signals)?;
 
-    let opening = Demo::open(options.listen);
-    let mut demo = opening.await?;
+    let mut demo = Demo::open(options.listen).await?;
     print(&if options.json { demo.ready().to_json() } else { demo.ready().welcome(options.seconds) });
     let output: Box<dyn Write + Send> = if options.json { Box::new(io::sink()) } else { Box::new(io::stdout()) };
     demo.play(output);
@@ -255,11 +254,11 @@ impl Demo {
     /// Ends everything in order, removes the directory, and says what it came to.
     pub async fn close(self) -> Summary {
         let Self { mut app, stage, seeded, tasks, mut narrator, narrating, _home: home, .. } = self;
-        tasks.stop(PATIENCE).await;
-        // Their idle connections would be waited for.
+        let ended = tasks.stop(PATIENCE).await;
+        // Its idle connections would be waited for.
         drop(seeded);
         app.wind_down().await;
-        if let Some(narrating) = narrating
+        if let Some(narrating) = narrating.filter(|_| ended)
             && let Ok(so_far) = narrating.await
         {
             narrator = so_far;

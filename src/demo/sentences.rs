@@ -8,10 +8,8 @@ use crate::domain::mailing::{Mailing, RecipientState};
 use crate::domain::message::{Direction, Message};
 use crate::domain::time::Timestamp;
 use crate::send::gate::{self, Gate, Why};
-use crate::store::{Snapshot, StoreError, content, get, status, waiting_mailings};
-
-/// Waiting mailings that are looked at when a limit is reached.
-const WAITING: usize = 1_000;
+use crate::store::{Snapshot, StoreError, content, get, status};
+use std::fmt::Write as _;
 
 /// What there is to say and to count about an event.
 #[derive(Default)]
@@ -77,10 +75,7 @@ fn of_mailing(
     started: Timestamp,
 ) -> Result<Told, StoreError> {
     let line = match kind {
-        EventKind::MailingCreated => {
-            let subject = content(snapshot, mailing.id)?.subject.unwrap_or_default();
-            format!("mailing {}: {}, “{subject}”: taken in", mailing.id, route(mailing, None))
-        }
+        EventKind::MailingCreated => return created(snapshot, mailing, now),
         EventKind::MailingDelivered => delivered(mailing),
         EventKind::MailingFailed => failed(mailing),
         EventKind::MailingScheduled => return delayed(snapshot, mailing, now, started),
@@ -88,6 +83,25 @@ fn of_mailing(
         _ => return Ok(Told::default()),
     };
     Ok(line.into())
+}
+
+fn created(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp) -> Result<Told, StoreError> {
+    let subject = content(snapshot, mailing.id)?.subject.unwrap_or_default();
+    let line = format!("mailing {}: {}, “{subject}”: taken in", mailing.id, route(mailing, None));
+    if is_limited(snapshot, mailing, now)? {
+        return Ok(Told { line: Some(format!("{line}, waits for the limit")), delayed: vec![mailing.id] });
+    }
+    Ok(line.into())
+}
+
+/// Whether a mailing could go out if there were no limit.
+fn is_limited(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp) -> Result<bool, StoreError> {
+    if !mailing.state.waits() || mailing.due.is_none_or(|due| due > now) {
+        return Ok(false);
+    }
+    let Some(mailbox) = get::<Mailbox>(snapshot, mailing.mailbox_id)? else { return Ok(false) };
+    let gate = gate::ask(snapshot, &mailbox, &status(snapshot, mailbox.id)?, now)?;
+    Ok(gate.why() == Some(Why::Limit))
 }
 
 /// `ann@… → bert@…, henry@…`: all recipients, or those with one outcome.
@@ -105,11 +119,11 @@ fn route(mailing: &Mailing, state: Option<RecipientState>) -> String {
 fn delivered(mailing: &Mailing) -> String {
     let mut line = format!("mailing {}: {}: delivered", mailing.id, route(mailing, Some(RecipientState::Accepted)));
     if let Some(said) = server_line(mailing) {
-        line += &format!(" ({said})");
+        let _ = write!(line, " ({said})");
     }
     for recipient in &mailing.recipients {
         if let Some(outcome) = recipient.outcome.as_ref().filter(|outcome| outcome.state == RecipientState::Failed) {
-            line += &format!("; not to {}: {}", recipient.address, outcome.answer.as_deref().unwrap_or_default());
+            let _ = write!(line, "; not to {}: {}", recipient.address, outcome.answer.as_deref().unwrap_or_default());
         }
     }
     line
@@ -141,19 +155,13 @@ fn delayed(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp, started: Time
     match gate::ask(snapshot, &mailbox, &status(snapshot, mailbox.id)?, now)? {
         Gate::Go => Ok(Told::default()),
         Gate::NotBefore { at, why: Why::Limit, reason } => {
-            let mut delayed = Vec::new();
-            for id in waiting_mailings(snapshot, mailbox.id, WAITING)? {
-                if get::<Mailing>(snapshot, id)?.and_then(|waiting| waiting.due).is_some_and(|due| due <= now) {
-                    delayed.push(id);
-                }
-            }
             let settings = &mailbox.settings;
             let limit = match (settings.send_threshold, settings.send_period) {
                 (Some(count), Some(period)) => format!("limit of {count} mailings per {period} seconds reached"),
                 _ => reason,
             };
-            let line = format!("{address}: {limit}, {} waiting; next at {}", delayed.len(), since(at, started));
-            Ok(Told { line: Some(line), delayed })
+            let line = format!("{address}: {limit}, mailing {} waits; next at {}", mailing.id, since(at, started));
+            Ok(Told { line: Some(line), delayed: vec![mailing.id] })
         }
         Gate::NotBefore { reason, .. } | Gate::Hold { reason, .. } => {
             Ok(format!("mailing {} of {address} waits: {reason}", mailing.id).into())

@@ -1,6 +1,8 @@
 //! The demo is the main job on the embedded default; so it is held to every outcome that it promises to show.
 
+use crate::support::binary::Home;
 use crate::support::client::Client;
+use crate::support::server::Server;
 use postroom::demo::Demo;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -109,4 +111,32 @@ async fn the_demo_shows_a_delivery_a_reply_a_rejection_a_limit_and_a_refused_pas
         assert!(told.contains(part), "{part}\n{told}");
     }
     assert!(!told.contains(&ready.token));
+}
+
+#[tokio::test]
+async fn the_command_prints_one_line_of_json_once_ready_and_removes_everything_at_a_signal() {
+    let home = Home::new();
+    let temporary = home.path().join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = home.command(&["demo", "--json", "--listen", "127.0.0.1:0"]);
+    let server = Server::spawn(command.env("TMPDIR", &temporary)).unwrap_or_else(|ended| panic!("{ended:#?}"));
+
+    let printed: Value = serde_json::from_str(&server.logs()).unwrap_or_else(|_| panic!("{}", server.logs()));
+    assert_eq!(printed["url"], *server.url);
+    assert!(printed["uiLink"].is_null() && printed["smtp"].is_string() && printed["imap"].is_string(), "{printed}");
+    assert!(Path::new(printed["dataDir"].as_str().unwrap()).starts_with(&temporary), "{printed}");
+    let client = Client::new(&server.url, printed["token"].as_str());
+    assert_eq!(all(&client, "mailboxes").await.len(), 4);
+
+    drop(client);
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn the_command_ends_by_itself_when_its_time_is_up_and_says_what_it_came_to() {
+    let home = Home::new();
+    let mut command = home.command(&["demo", "--listen", "127.0.0.1:0", "--for", "1"]);
+    let ended = crate::support::binary::finish(&mut command, "");
+    assert!(ended.ok().contains("curl ") && ended.ok().lines().last().unwrap().starts_with("Of "), "{ended:#?}");
 }
