@@ -407,4 +407,4 @@ fn sourced(value: impl serde::Serialize, from: Source) -> Value {
 
 #[cfg(test)]
 #[path = "effective_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -4,7 +4,7 @@ use crate::domain::secret::SealedSecret;
 use crate::store::SecretChange;
 
 /// A mailbox of `ann@{domain}` with these attributes and these secrets set.
-fn mailbox(domain: &str, attributes: Value, secrets: &[SecretField]) -> Mailbox {
+pub(in crate::connect) fn mailbox(domain: &str, attributes: Value, secrets: &[SecretField]) -> Mailbox {
     let mut all: Mailbox = serde_json::from_value(json!({
         "id": 1, "user_id": 1, "creator_id": 1, "updater_id": 1,
         "created_at": "2026-01-01", "updated_at": "2026-01-01", "settings": attributes,
