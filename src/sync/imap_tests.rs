@@ -283,7 +283,7 @@ async fn a_server_without_uidnext_is_synced_and_one_without_uidvalidity_is_not()
 
 #[test]
 fn more_uids_than_can_be_planned_are_cut_at_the_end_that_waits() {
-    let many = || (1..=PLAN_LIMIT as u32 + 5).rev().collect::<Vec<_>>();
+    let many = || (1..=u32::try_from(PLAN_LIMIT).unwrap() + 5).rev().collect::<Vec<_>>();
     let (mut lowest, mut highest) = (many(), many());
     assert!(kept(&mut lowest, Keep::Lowest) && kept(&mut highest, Keep::Highest));
     assert_eq!((lowest.len(), lowest[0]), (PLAN_LIMIT, 1));

@@ -178,9 +178,9 @@ async fn server(authority: &Authority, options: Options) -> MailServer {
 
 #[tokio::test]
 async fn an_honest_server_is_reached_over_both_kinds_of_tls_and_every_stage_is_recorded() {
+    use Stage::{Authentication, Capabilities, Dns, Egress, Greeting, StartTls, Tcp, Tls};
     let authority = Authority::new();
     let server = server(&authority, Options { require_tls_for_auth: true, ..Options::default() }).await;
-    use Stage::{Authentication, Capabilities, Dns, Egress, Greeting, StartTls, Tcp, Tls};
     let implicit = vec![Dns, Egress, Tcp, Tls, Greeting, Capabilities, Authentication];
     let upgraded = vec![Dns, Egress, Tcp, Greeting, Capabilities, StartTls, Tls, Capabilities, Authentication];
     for (port, target, tls, expected) in [
@@ -299,7 +299,7 @@ async fn folders_facts_and_texts_are_read_without_touching_a_flag() {
         assert_eq!(session.last_uid().unwrap(), Some(3));
         assert_eq!(session.search(None, &(1..=u32::MAX), None).unwrap(), [1, 2, 3]);
         assert!(session.search(None, &(4..=u32::MAX), None).unwrap().is_empty());
-        assert_eq!(session.search(Some(1..=2), &(2..=3), None).unwrap(), [2]);
+        assert_eq!(session.search(Some(&(1..=2)), &(2..=3), None).unwrap(), [2]);
         let since = Timestamp::parse("2026-07-02");
         assert_eq!(session.search(None, &(1..=3), since).unwrap(), [2, 3]);
         let facts = session.facts(&[2, 3, 9]).unwrap();
