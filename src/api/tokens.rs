@@ -105,7 +105,7 @@ async fn create(
     let token = api.store.write(move |work| work.create_token(token.clone())).await?;
     let snapshot = api.store.read()?;
     let object = show(&api, &snapshot, &caller, &token, &wanted)?;
-    Ok(created(&object.link().to_owned(), &Document::new(object).meta("token", secret)))
+    Ok(created(&api.links.record(RESOURCE.plural, object.id()), &Document::new(object).meta("token", secret)))
 }
 
 async fn revoke(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Result<HttpResponse, ApiError> {

@@ -8,6 +8,7 @@ use crate::domain::address::Address;
 use crate::domain::list::{Filter, Test};
 use crate::domain::problem::Problem;
 use crate::domain::resource::Resource;
+use crate::domain::time::Timestamp;
 use crate::domain::user::{RESOURCE, Role, User};
 use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, path_id};
 use crate::store::{Reader, Snapshot, StoreError, Work, first_admin, user_by_email};
@@ -92,15 +93,15 @@ async fn create(api: web::Data<Api>, request: HttpRequest, body: JsonApiBody) ->
         last_name: text("lastName"),
         role: Role::Admin,
         locked: false,
-        created_at: Default::default(),
-        updated_at: Default::default(),
+        created_at: Timestamp::default(),
+        updated_at: Timestamp::default(),
         last_active_at: None,
     };
     let user = api.store.write(move |work| first_user(work, &user)).await?;
     let snapshot = api.store.read()?;
     let caller = Caller::new(user.clone());
     let object = show(&api, &snapshot, &caller, &user, &wanted)?;
-    Ok(created(&object.link().to_owned(), &Document::new(object)))
+    Ok(created(&api.links.record(RESOURCE.plural, object.id()), &Document::new(object)))
 }
 
 fn first_user(work: &mut Work, user: &User) -> Result<User, Refusal> {

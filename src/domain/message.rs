@@ -116,7 +116,7 @@ impl Listed for Message {
             "createdAt" => self.created_at.into(),
             "direction" => self.direction.name().into(),
             "folder" => self.folder.as_str().into(),
-            "messageId" => self.message_id.as_ref().map(|id| Scalar::Text(format!("<{id}>"))).unwrap_or(Scalar::Null),
+            "messageId" => self.message_id.as_ref().map_or(Scalar::Null, |id| Scalar::Text(format!("<{id}>"))),
             "receivedAt" => self.received_at.into(),
             "mailbox.id" => self.mailbox_id.into(),
             "mailing.id" => self.mailing_id.into(),

@@ -70,11 +70,11 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
         }
     }
     if fates.iter().all(Result::is_err) {
-        put_back(parts, started, session).await;
+        put_back(parts, started, session);
         return Ok(End::NobodyLeft);
     }
     let (mailing, attempt) = (report.mailing, report.attempt);
-    let entered = parts.store.write(move |work| enter_data_phase(work, mailing, attempt)).await;
+    let entered = parts.store.write_patiently(move |work| enter_data_phase(work, mailing, attempt)).await;
     match entered {
         Ok(true) => {}
         Ok(false) => {
@@ -88,7 +88,7 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
         }
     }
     let accepted = session.deliver(&message.bytes).await;
-    put_back(parts, started, session).await;
+    put_back(parts, started, session);
     accepted.map(|line| End::Accepted { line })
 }
 
@@ -106,7 +106,7 @@ async fn envelope(
         match kept.envelope(from, recipients, options).await {
             Ok(fates) => return Ok((kept, fates)),
             Err(failure) if kept.is_usable() => {
-                put_back(parts, started, kept).await;
+                put_back(parts, started, kept);
                 return Err(failure);
             }
             Err(_) => {}
@@ -116,13 +116,13 @@ async fn envelope(
     match fresh.envelope(from, recipients, options).await {
         Ok(fates) => Ok((fresh, fates)),
         Err(failure) => {
-            put_back(parts, started, fresh).await;
+            put_back(parts, started, fresh);
             Err(failure)
         }
     }
 }
 
-async fn put_back(parts: &Parts, started: &Started, session: SmtpSession) {
+fn put_back(parts: &Parts, started: &Started, session: SmtpSession) {
     if let Some(surplus) = parts.pool.keep(started.mailbox.id, started.mailbox.generation, session) {
         parts.tasks.spawn(surplus.quit());
     }

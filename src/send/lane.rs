@@ -33,7 +33,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         let settled = to_settle.as_ref().map(|report| report.mailing);
         let next = parts
             .store
-            .write(move |work| {
+            .write_patiently(move |work| {
                 if let Some(report) = &to_settle {
                     settle(work, report)?;
                 }

@@ -10,7 +10,7 @@ use crate::domain::list::{ListQuery, Scalar, Test};
 use crate::domain::mailing::{Mailing, State};
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, due_head, due_heads, events_after, list};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,6 +22,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How often idle sessions are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How lanes report to their owner: the mailbox and why it ended.
+type Ended = (mpsc::Sender<(u64, LaneEnd)>, mpsc::Receiver<(u64, LaneEnd)>);
+
 pub(super) struct Scheduler {
     parts: Arc<Parts>,
     /// When each mailbox may have something to send.
@@ -29,9 +32,11 @@ pub(super) struct Scheduler {
     by_time: BTreeSet<(Timestamp, u64)>,
     /// Lanes under way.
     lanes: BTreeMap<u64, u32>,
+    /// Mailboxes that became ready while they had all the lanes they may have.
+    crowded: HashSet<u64>,
     running: u32,
     seen: u64,
-    ended: (mpsc::Sender<(u64, LaneEnd)>, mpsc::Receiver<(u64, LaneEnd)>),
+    ended: Ended,
 }
 
 impl Scheduler {
@@ -42,6 +47,7 @@ impl Scheduler {
             ready: HashMap::new(),
             by_time: BTreeSet::new(),
             lanes: BTreeMap::new(),
+            crowded: HashSet::new(),
             running: 0,
             seen: 0,
             ended: mpsc::channel(room),
@@ -100,7 +106,10 @@ impl Scheduler {
                 break;
             }
             tracing::info!(mailings = left.len(), "taking up what was under way at the last stop");
-            self.parts.store.write(move |work| left.iter().try_for_each(|id| settle::recover(work, *id))).await?;
+            self.parts
+                .store
+                .write_patiently(move |work| left.iter().try_for_each(|id| settle::recover(work, *id)))
+                .await?;
         }
         self.read_all_heads()
     }
@@ -165,6 +174,11 @@ impl Scheduler {
             }
             self.clear_ready(mailbox);
             let lanes = self.lanes.entry(mailbox).or_default();
+            if *lanes >= self.parts.config.connections_per_mailbox {
+                // A lane may have looked just before what made the mailbox ready: it is asked again when one ends.
+                self.crowded.insert(mailbox);
+                continue;
+            }
             *lanes += 1;
             let wants_another = *lanes < self.parts.config.connections_per_mailbox;
             self.running += 1;
@@ -204,6 +218,9 @@ impl Scheduler {
             }
         }
         let now = self.parts.runtime.clock.now();
+        if self.crowded.remove(&mailbox) {
+            self.set_ready(mailbox, now);
+        }
         match end {
             LaneEnd::NotBefore(at) => self.set_ready(mailbox, *at),
             LaneEnd::Nothing => {}
@@ -221,7 +238,10 @@ impl Scheduler {
         }
     }
 
+    /// Notes when a mailbox may have something to send. The earlier of two times counts: a lane too early finds
+    /// nothing, one too late keeps mail waiting.
     fn set_ready(&mut self, mailbox: u64, at: Timestamp) {
+        let at = self.ready.get(&mailbox).map_or(at, |known| at.min(*known));
         self.clear_ready(mailbox);
         self.ready.insert(mailbox, at);
         self.by_time.insert((at, mailbox));

@@ -118,7 +118,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
             if holds(work, mailing.mailbox_id)? {
-                fail(&mut mailing, now, DOUBT_HELD.to_owned());
+                fail(&mut mailing, now, DOUBT_HELD);
             } else {
                 requeue(&mut mailing, now);
             }
@@ -155,7 +155,7 @@ fn conclude(mailing: &mut Mailing, deferred: Option<&Failure>, now: Timestamp, r
             .iter()
             .find_map(|recipient| recipient.outcome.as_ref()?.answer.clone())
             .unwrap_or_else(|| "No recipient was accepted.".into());
-        fail(mailing, now, reason);
+        fail(mailing, now, &reason);
     }
 }
 
@@ -165,9 +165,9 @@ fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure) -> R
     match (failure.kind, failure.scope) {
         (FailureKind::Doubt, _) => {
             if holds(work, mailing.mailbox_id)? {
-                fail(mailing, now, DOUBT_HELD.to_owned());
+                fail(mailing, now, DOUBT_HELD);
             } else if mailing.doubt_resends >= DOUBT_RESENDS {
-                fail(mailing, now, DOUBT_TWICE.to_owned());
+                fail(mailing, now, DOUBT_TWICE);
             } else {
                 mailing.doubt_resends += 1;
                 let wait = Backoff::MAILING.wait(1, random.below(401));
@@ -223,7 +223,7 @@ fn requeue(mailing: &mut Mailing, now: Timestamp) {
     again(mailing, now, mailing.wanted_at());
 }
 
-fn fail(mailing: &mut Mailing, now: Timestamp, reason: String) {
+fn fail(mailing: &mut Mailing, now: Timestamp, reason: &str) {
     mailing.apply(Trigger::Fail, now);
     mailing.error_reason = Some(reason.chars().take(255).collect());
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Slots older than the longest window count nowhere.
 const SLOTS_KEPT: Duration = Duration::from_hours(8 * 24);
 
+/// How many expired mailings are failed in one unit of work.
+const EXPIRED_AT_ONCE: usize = 100;
+
 /// An attempt that is on disk and may begin.
 pub(super) struct Started {
     pub mailing: Mailing,
@@ -30,7 +33,7 @@ pub(super) enum Next {
 pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
-    loop {
+    for _ in 0..EXPIRED_AT_ONCE {
         let Some((due, id)) = due_head(work, mailbox_id)? else { return Ok(Next::Nothing) };
         if due > now {
             return Ok(Next::NotBefore(due));
@@ -43,7 +46,7 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
             continue;
         }
         match gate::ask(work, &mailbox, &status(work, mailbox_id)?, now)? {
-            Gate::Go => return start(work, before, mailbox).map(|started| Next::Start(Box::new(started))),
+            Gate::Go => return start(work, &before, mailbox).map(|started| Next::Start(Box::new(started))),
             Gate::NotBefore { at, .. } => {
                 delay(work, &before)?;
                 return Ok(Next::NotBefore(at));
@@ -54,14 +57,15 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
             }
         }
     }
+    Ok(Next::NotBefore(now))
 }
 
-fn start(work: &mut Work, before: Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
+fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
     let now = work.now();
     let mut mailing = before.clone();
     if mailing.state == State::Scheduled {
         mailing.apply(Trigger::Queue, now);
-        work.save_mailing(&before, &mailing)?;
+        work.save_mailing(before, &mailing)?;
     }
     let queued = mailing.clone();
     mailing.apply(Trigger::Start, now);

@@ -104,6 +104,18 @@ impl Store {
         self.writer.write(work).await
     }
 
+    /// The same for the engines, whose work must not be lost: waits for a place in the queue instead of `Busy`.
+    pub async fn write_patiently<T, E>(
+        &self,
+        work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write_patiently(work).await
+    }
+
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
         Ok(Snapshot(self.database.begin_read()?))
@@ -119,9 +131,18 @@ impl Store {
         self.writer.is_broken()
     }
 
-    /// Waits for the writer to have answered everything that was handed to it before.
-    pub async fn close(&self) {
-        let _ = self.write(|_| Ok::<_, StoreError>(())).await;
+    /// Lets go of the file: waits until everything that was handed to the writer is answered and every other holder
+    /// of this store has let go, for ten seconds at most. `false` if somebody still held on.
+    pub async fn close(self) -> bool {
+        let database = Arc::downgrade(&self.database);
+        drop(self);
+        for _ in 0..1000 {
+            if database.strong_count() == 0 {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        false
     }
 
     pub fn vault(&self) -> &Vault {

@@ -11,7 +11,8 @@ use crate::vault::Vault;
 use redb::Database;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{oneshot, watch};
 
 /// How many units may wait for the writer; more are refused with `Busy`.
@@ -70,7 +71,7 @@ where
 
 /// Hands units of work to the writer thread.
 pub(super) struct Writer {
-    queue: SyncSender<Box<dyn Unit>>,
+    queue: Sender<Box<dyn Unit>>,
     broken: Arc<AtomicBool>,
 }
 
@@ -83,12 +84,12 @@ impl Writer {
         runtime: Runtime,
         committed: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
-        let (queue, units) = sync_channel(QUEUE);
+        let (queue, mut units) = channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
         let mut thread = Thread { database, vault, runtime, committed, broken: None, is_broken: broken.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || thread.serve(&units))
+            .spawn(move || thread.serve(&mut units))
             .map_err(|error| StoreError::Storage(error.to_string()))?;
         Ok(Self { queue, broken })
     }
@@ -106,9 +107,24 @@ impl Writer {
         let (back, answer) = oneshot::channel();
         self.queue.try_send(Box::new(Waiting { work, result: None, back })).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Stopped("the writer has ended".into()),
+            TrySendError::Closed(_) => StoreError::Stopped("the writer has ended".into()),
         })?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Stopped("the writer has ended".into()).into()))
+    }
+
+    /// As [`Self::write`], but waits for a place in the queue: for work that must not be lost.
+    pub async fn write_patiently<T, E>(
+        &self,
+        work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let ended = || E::from(StoreError::Stopped("the writer has ended".into()));
+        let (back, answer) = oneshot::channel();
+        self.queue.send(Box::new(Waiting { work, result: None, back })).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
@@ -123,13 +139,19 @@ struct Thread {
 }
 
 impl Thread {
-    fn serve(&mut self, units: &Receiver<Box<dyn Unit>>) {
-        while let Ok(first) = units.recv() {
+    fn serve(&mut self, units: &mut Receiver<Box<dyn Unit>>) {
+        while let Some(first) = units.blocking_recv() {
             let mut group = vec![first];
-            group.extend(units.try_iter().take(GROUP - 1));
+            while group.len() < GROUP
+                && let Ok(unit) = units.try_recv()
+            {
+                group.push(unit);
+            }
             if let Some(why) = &self.broken {
                 let why = StoreError::Stopped(why.clone());
-                group.into_iter().for_each(|unit| unit.answer(Err(why.clone())));
+                for unit in group {
+                    unit.answer(Err(why.clone()));
+                }
                 continue;
             }
             self.commit_group(group);
@@ -138,10 +160,16 @@ impl Thread {
 
     fn commit_group(&mut self, mut group: Vec<Box<dyn Unit>>) {
         match self.attempt(&mut group) {
-            Ok(Attempt::Committed) => group.into_iter().for_each(|unit| unit.answer(Ok(()))),
+            Ok(Attempt::Committed) => {
+                for unit in group {
+                    unit.answer(Ok(()));
+                }
+            }
             Ok(Attempt::Spoiled(panic)) if group.len() == 1 => {
                 let answer = panic.map_or(Ok(()), |panic| Err(StoreError::Panicked(panic)));
-                group.into_iter().for_each(|unit| unit.answer(answer.clone()));
+                for unit in group {
+                    unit.answer(answer.clone());
+                }
             }
             Ok(Attempt::Spoiled(_)) => {
                 for unit in group {
@@ -156,7 +184,9 @@ impl Thread {
                 tracing::error!(%error, "the store failed; no more writes until a restart");
                 self.broken = Some(error.to_string());
                 self.is_broken.store(true, Ordering::Relaxed);
-                group.into_iter().for_each(|unit| unit.answer(Err(error.clone())));
+                for unit in group {
+                    unit.answer(Err(error.clone()));
+                }
             }
         }
     }

@@ -114,15 +114,14 @@ pub(super) fn commit(
             uid_validity: cursor.uid_validity,
             uid: prepared.uid,
         };
-        let id = match message_by_identity(work, origin.mailbox, &prepared.identity)? {
-            Some(id) => id,
-            None => {
-                new += 1;
-                let mut message = prepared.message.clone();
-                message.created_at = work.now();
-                recognise(work, &mut message, prepared.nature)?;
-                work.create_message(message, &prepared.identity, &prepared.raw)?
-            }
+        let id = if let Some(id) = message_by_identity(work, origin.mailbox, &prepared.identity)? {
+            id
+        } else {
+            new += 1;
+            let mut message = prepared.message.clone();
+            message.created_at = work.now();
+            recognise(work, &mut message, prepared.nature)?;
+            work.create_message(message, &prepared.identity, &prepared.raw)?
         };
         work.place_message(&place, id)?;
     }

@@ -41,6 +41,7 @@ struct Parts {
     handle: tokio::runtime::Handle,
 }
 
+#[derive(Clone, Copy)]
 enum Command {
     SyncNow(u64),
 }

@@ -117,7 +117,9 @@ fn commit(
     cursor: FolderCursor,
 ) -> JoinHandle<Result<usize, StoreError>> {
     let store = parts.store.clone();
-    parts.handle.spawn(async move { store.write(move |work| ingest::commit(work, &origin, &batch, &cursor)).await })
+    parts
+        .handle
+        .spawn(async move { store.write_patiently(move |work| ingest::commit(work, &origin, &batch, &cursor)).await })
 }
 
 fn finish(parts: &Arc<Parts>, commit: JoinHandle<Result<usize, StoreError>>) -> Result<usize, Failure> {
@@ -184,7 +186,7 @@ pub(super) async fn record(
     let generation = run.generation;
     parts
         .store
-        .write(move |work| {
+        .write_patiently(move |work| {
             let Some(mailbox) = get::<Mailbox>(work, id)?.filter(|mailbox| mailbox.generation == generation) else {
                 return Ok::<_, StoreError>(());
             };

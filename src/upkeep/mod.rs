@@ -69,7 +69,7 @@ async fn sweep(store: &Store, stopping: &tokio_util::sync::CancellationToken) ->
     for mailbox in deleted {
         while !stopping.is_cancelled() {
             let done = store
-                .write(move |work| {
+                .write_patiently(move |work| {
                     let done = work.sweep_messages(mailbox, BATCH)?;
                     if done {
                         work.forget_deleted_mailbox(mailbox)?;

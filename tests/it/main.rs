@@ -1,6 +1,7 @@
 //! The product from outside, against servers that others wrote: one binary, a module per behaviour.
 //!
 //! - `architecture`: reads `src/` and checks which room uses which.
+//! - `demo`: `postroom demo` keeps what it promises.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
 //! - `support`: the product's own binary in a home of its own, and a client of its API.
 //!
@@ -8,7 +9,10 @@
 //! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
 mod architecture;
+mod demo;
+mod kill;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
+mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;

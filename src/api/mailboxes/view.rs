@@ -47,9 +47,8 @@ impl Shows for Mailbox {
             Gate::NotBefore { at, .. } => Some(due.max(*at)),
             Gate::Hold { .. } => None,
         });
-        let mut shown = match serde_json::to_value(&self.settings) {
-            Ok(Value::Object(settings)) => settings,
-            _ => return Err(StoreError::Corrupt("settings that cannot be shown".into())),
+        let Ok(Value::Object(mut shown)) = serde_json::to_value(&self.settings) else {
+            return Err(StoreError::Corrupt("settings that cannot be shown".into()));
         };
         let mut set = |name: &str, value: Value| shown.insert(name.to_owned(), value);
         set("createdAt", json!(self.created_at));

@@ -17,6 +17,7 @@ use crate::jsonapi::{
 use crate::store::{SecretChange, Work, get, mailbox_by_email, status};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Secrets = Arc<Vec<(SecretField, SecretChange)>>;
@@ -47,7 +48,7 @@ pub(super) async fn create(
         created_at: now,
         updated_at: now,
         settings,
-        secrets: Default::default(),
+        secrets: BTreeMap::new(),
         smtp_reach_private: false,
         imap_reach_private: false,
         generation: 1,

@@ -102,7 +102,8 @@ impl Mailing {
         let now = api.store.runtime().clock.now();
         let Some(mailbox) = get::<Mailbox>(snapshot, self.mailbox_id)? else { return Ok(None) };
         if let Some(due) = self.due.filter(|due| *due > now) {
-            let last = self.attempts.last().map(|attempt| attempt.text.clone());
+            let failed = self.attempts.iter().rev().find(|attempt| attempt.code.is_none_or(|code| code >= 400));
+            let last = failed.map(|attempt| attempt.text.clone());
             return Ok(match (self.retry_at, last) {
                 (Some(at), Some(text)) => Some(format!("The last try failed and is repeated at {at}: {text}")),
                 _ => Some(format!("It is scheduled for {due}.")),

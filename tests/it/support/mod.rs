@@ -6,6 +6,7 @@
 
 pub mod binary;
 pub mod client;
+pub mod instance;
 pub mod server;
 
 mod binary_test;
