@@ -107,8 +107,7 @@ async fn kill_9_at_random_moments_loses_nothing_and_doubles_only_what_was_in_dou
     println!("seed {seed}: POSTROOM_TEST_SEED={seed} repeats this run");
     let random = SeededRandom::new(seed);
     let (home, sink) = (Home::new(), sink().await);
-    home.run(&["setup", "--email", "admin@example.org"], "").ok();
-    let token = home.run(&["token", "create", "--user", "admin@example.org", "--quiet"], "").ok().trim().to_owned();
+    let token = home.administrator();
     let mut server = Server::start(&home);
     let client = Client::new(&server.url, Some(&token));
     for number in 1..=MAILBOXES {

@@ -13,6 +13,8 @@ mod architecture;
 mod demo;
 mod imap_session;
 mod kill;
+mod live_tests;
+mod main_job;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
 mod sending;
