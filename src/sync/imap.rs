@@ -274,7 +274,7 @@ fn listed(
     let (mut found, mut complete, mut end) = (Vec::new(), true, exists);
     for _ in 0..WINDOW_LIMIT {
         let start = end.saturating_sub(SEARCH_WINDOW - 1).max(1);
-        let window = session.search(Some(start..=end), uids, since)?;
+        let window = session.search(Some(&(start..=end)), uids, since)?;
         let nothing_new = keep == Keep::Lowest && window.is_empty();
         found.extend(window);
         complete &= !kept(&mut found, keep);

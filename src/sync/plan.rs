@@ -100,17 +100,13 @@ mod tests {
     fn run(plan: &mut Plan, limit: usize, steps: usize) -> (Vec<u32>, Option<FolderCursor>) {
         let (mut seen, mut last) = (Vec::new(), None);
         for _ in 0..steps {
-            match plan.next(limit).map(|(direction, uids)| (direction, uids.to_vec())) {
-                Some((direction, uids)) => {
-                    seen.extend(&uids);
-                    plan.take(direction, uids.len());
-                    last = Some(plan.commit().unwrap());
-                }
-                None => {
-                    last = plan.commit().or(last);
-                    break;
-                }
-            }
+            let Some((direction, uids)) = plan.next(limit).map(|(direction, uids)| (direction, uids.to_vec())) else {
+                last = plan.commit().or(last);
+                break;
+            };
+            seen.extend(&uids);
+            plan.take(direction, uids.len());
+            last = Some(plan.commit().unwrap());
         }
         (seen, last)
     }
@@ -163,16 +159,13 @@ mod tests {
             let top = all.last().copied().unwrap_or(0);
             let (mut seen, cursor) = run(&mut Plan::first(1, top, all.clone(), true), limit, steps);
             // Interrupted; meanwhile new mail arrived.
-            let mut plan = match cursor {
-                Some(known) => {
-                    let older = all.iter().copied().filter(|uid| *uid < known.low).collect();
-                    let newer = before.iter().chain(&after).copied().filter(|uid| *uid > known.high).collect();
-                    Plan::resumed(&known, newer, if known.backfilled { vec![] } else { older }, true)
-                }
-                None => {
-                    let all: Vec<u32> = before.iter().chain(&after).copied().collect();
-                    Plan::first(1, all.last().copied().unwrap_or(0), all, true)
-                }
+            let mut plan = if let Some(known) = cursor {
+                let older = all.iter().copied().filter(|uid| *uid < known.low).collect();
+                let newer = before.iter().chain(&after).copied().filter(|uid| *uid > known.high).collect();
+                Plan::resumed(&known, newer, if known.backfilled { vec![] } else { older }, true)
+            } else {
+                let all: Vec<u32> = before.iter().chain(&after).copied().collect();
+                Plan::first(1, all.last().copied().unwrap_or(0), all, true)
             };
             let (rest, _) = run(&mut plan, limit, usize::MAX);
             seen.extend(rest);

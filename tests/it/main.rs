@@ -2,6 +2,7 @@
 //!
 //! - `architecture`: reads `src/` and checks which room uses which.
 //! - `demo`: `postroom demo` keeps what it promises.
+//! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
 //! - `support`: the product's own binary in a home of its own, and a client of its API.
 //!
@@ -10,6 +11,7 @@
 
 mod architecture;
 mod demo;
+mod imap_session;
 mod kill;
 mod live_tests;
 mod main_job;

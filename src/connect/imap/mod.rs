@@ -2,17 +2,22 @@
 //!
 //! - `preamble`: everything before the log-in, by hand: greeting, capabilities, strict STARTTLS.
 //! - `screen`: what stands between the connection and the `imap` crate, and refuses what the crate cannot bear.
+//! - `credential`, `query`, `answer`: what the log-in takes, what is asked, what is found out.
 //! - `session`: [`ImapSession`], the only file that names the `imap` crate.
 //! - `trouble`: what an error of any of them means, as a [`Failure`](crate::domain::failure::Failure).
 //!
 //! A session is blocking and belongs on a thread that may block, inside a tokio runtime (`spawn_blocking`).
 
+mod answer;
+mod credential;
 mod preamble;
+mod query;
 mod screen;
 mod session;
 mod trouble;
 
-pub use session::{Facts, FolderState, ImapFolder, ImapSession, SpecialUse};
+pub use answer::{Facts, FolderState, ImapFolder, SpecialUse};
+pub use session::ImapSession;
 
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;

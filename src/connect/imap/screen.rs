@@ -59,7 +59,7 @@ impl<S: Read> Read for Screen<S> {
         }
         // A literal may reach into what was just read as well as into what may still be read.
         let may_follow = self.controls.budget().saturating_add(count as u64);
-        self.lexer.look(&mut buffer[..count], may_follow).map_err(|refused| io::Error::other(refused))?;
+        self.lexer.look(&mut buffer[..count], may_follow).map_err(io::Error::other)?;
         Ok(count)
     }
 }

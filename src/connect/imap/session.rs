@@ -1,17 +1,17 @@
 //! A logged-in session. The only file that names the `imap` crate.
 
-use super::ImapLimits;
+use super::answer::{Facts, FolderState, ImapFolder, SpecialUse};
+use super::credential::Credential;
 use super::preamble::{Greeted, Offered, greeted, noted};
 use super::screen::Screen;
 use super::trouble::{broken, closed, dismissed, garbled, refusal};
+use super::{ImapLimits, query};
 use crate::connect::effective::SyncSettings;
 use crate::domain::failure::{Failure, Stage};
 use crate::domain::stages::Stages;
 use crate::domain::time::Timestamp;
 use crate::net::{BlockingStream, Network, StreamControls};
 use crate::runtime::contain_blocking;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use imap::types::{Fetches, Flag, UnsolicitedResponse};
 use imap_proto::{NameAttribute, ResponseCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -19,13 +19,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use zeroize::Zeroizing;
 
 /// Folders beyond this many are not looked at.
 const FOLDER_LIMIT: usize = 5_000;
-
-/// The longest set of UIDs in one command; servers take lines of at least 8,000 bytes (RFC 7162 section 4).
-const SET_LIMIT: usize = 7_000;
 
 /// What a server may send beyond what was asked for: flags, sizes, news of other messages.
 const SLACK: u64 = 256 << 10;
@@ -36,48 +32,6 @@ const PER_MESSAGE: u64 = 4 << 10;
 const LOGOUT: Duration = Duration::from_secs(3);
 
 type Session = imap::Session<Screen<BlockingStream>>;
-
-/// A folder as the server lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImapFolder {
-    /// As the server writes it (modified UTF-7, RFC 3501 section 5.1.3).
-    pub name: String,
-    /// What separates the levels of the name.
-    pub delimiter: Option<String>,
-    pub special: Option<SpecialUse>,
-    /// Whether it can be opened at all.
-    pub selectable: bool,
-}
-
-/// What a folder is for (RFC 6154), as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpecialUse {
-    Sent,
-    /// All mail, drafts, junk, trash and the like.
-    Other,
-}
-
-/// An opened folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FolderState {
-    /// How many messages it has.
-    pub exists: u32,
-    /// `None` where the server gives none, or 0: it then has no lasting UIDs.
-    pub uid_validity: Option<u32>,
-    /// The server's guess at the next UID; `None` where it gives none, or 0.
-    pub uid_next: Option<u32>,
-}
-
-/// What is known of a message without its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    pub uid: u32,
-    pub flags: Vec<String>,
-    /// When the server received it (INTERNALDATE).
-    pub received_at: Option<Timestamp>,
-    /// RFC822.SIZE, in bytes; some servers only estimate it.
-    pub size: Option<u64>,
-}
 
 /// One logged-in session. Every call blocks; after a call that failed for any other reason than the server's plain
 /// refusal, the session has ended and every further call fails.
@@ -176,21 +130,13 @@ impl ImapSession {
     /// messages at `places` if given; ascending.
     pub fn search(
         &mut self,
-        places: Option<RangeInclusive<u32>>,
+        places: Option<&RangeInclusive<u32>>,
         uids: &RangeInclusive<u32>,
         since: Option<Timestamp>,
     ) -> Result<Vec<u32>, Failure> {
-        let mut query = String::new();
-        if let Some(places) = places {
-            query.push_str(&format!("{}:{} ", places.start(), places.end()));
-        }
-        // `*` also finds the last message where all are older; what is out of range is dropped below.
-        let end = if *uids.end() == u32::MAX { "*".into() } else { uids.end().to_string() };
-        query.push_str(&format!("UID {}:{end}", uids.start()));
-        if let Some(since) = since {
-            query.push_str(&format!(" SINCE {}", imap_date(since)));
-        }
+        let query = query::search(places, uids, since);
         let found = self.run(Stage::Fetch, 4 << 20, |session| session.uid_search(&query))?;
+        // `*` finds the last message even if all are older.
         let mut found: Vec<u32> = found.into_iter().filter(|uid| *uid != 0 && uids.contains(uid)).collect();
         found.sort_unstable();
         Ok(found)
@@ -246,7 +192,7 @@ impl ImapSession {
         let mut found = Vec::with_capacity(uids.len());
         let mut rest = uids;
         while !rest.is_empty() {
-            let (set, taken) = uid_set(rest);
+            let (set, taken) = query::uid_set(rest);
             let (asked, later) = rest.split_at(taken);
             rest = later;
             let budget = budget + SLACK + PER_MESSAGE * taken as u64;
@@ -337,46 +283,6 @@ fn one_each(mut texts: Vec<(u32, Vec<u8>)>) -> Vec<(u32, Vec<u8>)> {
     texts.sort_by_key(|(uid, _)| *uid);
     texts.dedup_by_key(|(uid, _)| *uid);
     texts
-}
-
-struct Credential<'a> {
-    username: &'a str,
-    password: &'a SecretString,
-}
-
-impl Credential<'_> {
-    /// The crate quotes both and forbids line ends only; anything else that is no text has no business there either.
-    fn check(&self) -> Result<(), Failure> {
-        let has_control = |text: &str| text.chars().any(char::is_control);
-        if has_control(self.username) || has_control(self.password.expose_secret()) {
-            return Err(Failure::config(
-                Stage::Authentication,
-                "The user name or the password contains a line break or another control character.",
-            )
-            .advice("Enter both again."));
-        }
-        Ok(())
-    }
-
-    fn is_ascii(&self) -> bool {
-        self.username.is_ascii() && self.password.expose_secret().is_ascii()
-    }
-
-    /// The answer to AUTHENTICATE PLAIN (RFC 4616).
-    fn plain(&self) -> Zeroizing<String> {
-        Zeroizing::new(format!("\0{}\0{}", self.username, self.password.expose_secret()))
-    }
-
-    /// A refusal is stored and shown: one that repeats the credential loses its text.
-    fn discreet(&self, mut failure: Failure) -> Failure {
-        let encoded = Zeroizing::new(STANDARD.encode(self.plain().as_bytes()));
-        let password = self.password.expose_secret();
-        let repeats = |line: &String| (!password.is_empty() && line.contains(password)) || line.contains(&*encoded);
-        if failure.server.as_ref().is_some_and(repeats) {
-            failure.server = Some("(not shown: the server repeated the credential)".into());
-        }
-        failure
-    }
 }
 
 /// What AUTHENTICATE asks for.
@@ -493,69 +399,4 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Err(Failure::config(Stage::Select, "The folder's name contains a character that IMAP cannot carry."));
     }
     Ok(())
-}
-
-/// The longest beginning of `uids` (ascending) that fits into one command, as a set, and its length.
-fn uid_set(uids: &[u32]) -> (String, usize) {
-    let mut set = String::new();
-    let mut taken = 0;
-    while taken < uids.len() && set.len() < SET_LIMIT {
-        let first = uids[taken];
-        let mut last = first;
-        taken += 1;
-        while taken < uids.len() && last.checked_add(1) == Some(uids[taken]) {
-            last = uids[taken];
-            taken += 1;
-        }
-        let comma = if set.is_empty() { "" } else { "," };
-        if first == last {
-            set.push_str(&format!("{comma}{first}"));
-        } else {
-            set.push_str(&format!("{comma}{first}:{last}"));
-        }
-    }
-    (set, taken)
-}
-
-/// `1-Feb-1994`, UTC.
-fn imap_date(time: Timestamp) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let text = time.to_string();
-    let mut parts = text.split(['-', 'T']).map(|part| part.parse::<usize>().unwrap_or(1));
-    let (year, month, day) = (parts.next().unwrap_or(1970), parts.next().unwrap_or(1), parts.next().unwrap_or(1));
-    format!("{day}-{}-{year:04}", MONTHS[(month - 1) % 12])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sets_of_uids_are_ranges_and_never_longer_than_a_command_may_be() {
-        assert_eq!(
-            uid_set(&[1, 2, 3, 7, 9, 10, u32::MAX - 1, u32::MAX]),
-            ("1:3,7,9:10,4294967294:4294967295".into(), 8)
-        );
-        let odd: Vec<u32> = (0..10_000).map(|n| 1_000_000_001 + 2 * n).collect();
-        let (set, taken) = uid_set(&odd);
-        assert!(set.len() < SET_LIMIT + 24 && taken > 500 && taken < 10_000);
-        assert_eq!(uid_set(&(1..=9_999).collect::<Vec<_>>()), ("1:9999".into(), 9_999));
-    }
-
-    #[test]
-    fn dates_are_written_as_imap_wants_them() {
-        assert_eq!(imap_date(Timestamp::parse("1994-02-01T23:59:59Z").unwrap()), "1-Feb-1994");
-        assert_eq!(imap_date(Timestamp::parse("2026-12-31").unwrap()), "31-Dec-2026");
-    }
-
-    #[test]
-    fn a_refusal_that_repeats_the_credential_is_not_kept() {
-        let password = SecretString::from("pass word");
-        let credential = Credential { username: "ann", password: &password };
-        let encoded = STANDARD.encode("\0ann\0pass word");
-        for line in ["LOGIN ann \"pass word\" failed".to_owned(), format!("bad {encoded}")] {
-            let failure = credential.discreet(Failure::temporary(Stage::Authentication, "No.").server(&line));
-            assert!(failure.server.unwrap().starts_with("(not shown"));
-        }
-    }
 }
