@@ -108,6 +108,15 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Names and values below each other; the values start in one column.
+pub fn pairs(lines: &[(String, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, value): &(String, String)| {
+        format!("{name:<width$}  {}", on_one_line(value)).trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
