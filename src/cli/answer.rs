@@ -82,13 +82,12 @@ pub fn refused(answer: &Answer) -> Option<Failure> {
         return Some(Failure::failed(text));
     }
     let exit = Exit::of_status(status)?;
-    let errors =
-        serde_json::from_slice::<Value>(&answer.body).map(|mut body| body["errors"].take()).unwrap_or_default();
-    let errors = errors.as_array().map(Vec::as_slice).unwrap_or_default();
+    let body = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut text = match errors {
         [] => format!("The server answered with status {status}."),
         [error] => describe(error),
-        several => several.iter().map(|error| format!("- {}\n", describe(error))).collect(),
+        several => several.iter().map(|error| format!("- {}", describe(error))).collect::<Vec<_>>().join("\n"),
     };
     if status == 401 {
         text.push_str("\nName a file with a valid token: --token-file FILE. On the server one is made with: postroom token create --user EMAIL");

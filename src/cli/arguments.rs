@@ -32,8 +32,8 @@ pub struct Global {
     /// Print only the value: a token, an id
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Print without colours, as NO_COLOR does
-    #[arg(long, global = true)]
+    // As an attribute: a name in capitals in a comment would want backticks, which a terminal does not.
+    #[arg(long, global = true, help = "Print without colours, as NO_COLOR does")]
     pub no_color: bool,
     /// The data directory of the instance
     #[arg(long, global = true, value_name = "DIR")]

@@ -8,7 +8,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// The address and port of the API; any free port where none is named
+    /// The address and port of the API; the usual port, or any free one if that is taken, where none is named
     #[arg(long, value_name = "ADDR")]
     listen: Option<std::net::SocketAddr>,
     /// End by itself after this many seconds

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use serde_json::json;
 
 /// Prints the help of what `topic` spells out (`mailbox add`), or the exit codes.
-pub fn help(topic: &[String], output: &Output) -> Result<(), Failure> {
+pub fn help(topic: &[String], output: Output) -> Result<(), Failure> {
     if topic.len() == 1 && topic[0] == "exit-codes" {
         let codes: Vec<(String, String)> =
             Exit::TABLE.iter().map(|(code, meaning)| (code.to_string(), (*meaning).to_owned())).collect();
@@ -27,7 +27,7 @@ pub fn help(topic: &[String], output: &Output) -> Result<(), Failure> {
 }
 
 /// Where this instance keeps its things.
-pub fn paths(global: &Global, output: &Output) -> Result<(), Failure> {
+pub fn paths(global: &Global, output: Output) -> Result<(), Failure> {
     let loaded = Config::load(&global.overrides(), &Machine)?;
     let shown = |path: &std::path::Path| path.display().to_string();
     let places = [

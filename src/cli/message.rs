@@ -33,7 +33,7 @@ pub struct List {
     limit: u32,
 }
 
-pub async fn run(message: &Message, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn run(message: &Message, session: &Session, output: Output) -> Result<(), Failure> {
     match message {
         Message::List(list) => listed(list, session, output).await,
         Message::Show { id, raw: true } => raw(*id, session).await,
@@ -45,7 +45,7 @@ pub async fn run(message: &Message, session: &Session, output: &Output) -> Resul
     }
 }
 
-async fn listed(list: &List, session: &Session, output: &Output) -> Result<(), Failure> {
+async fn listed(list: &List, session: &Session, output: Output) -> Result<(), Failure> {
     let mailbox = match &list.mailbox {
         Some(name) => Some(mailbox::find(session, name).await?.id),
         None => None,
@@ -137,5 +137,23 @@ mod tests {
             "Ann <a@x>, b@x"
         );
         assert_eq!(people(&json!(null)), "-");
+    }
+
+    #[test]
+    fn a_message_is_shown_with_its_header_and_its_text() {
+        let message = json!({"id": 7, "attributes": {
+            "from": [{"name": "Ann", "address": "a@x"}], "to": [{"name": null, "address": "b@x"}], "cc": [],
+            "subject": "Hi\r\nX-Evil: 1", "receivedAt": "2026-07-08T18:40:47.000Z", "folder": "INBOX",
+            "classification": "reply", "messageId": "<1@x>", "bodyText": "One\r\nTwo",
+            "attachments": [{"name": "a.pdf", "contentType": "application/pdf", "size": 3}],
+        }});
+        assert_eq!(
+            shown(Record(&message)),
+            "From        Ann <a@x>\nTo          b@x\nSubject     Hi  X-Evil: 1\nReceived    2026-07-08T18:40:47.000Z\n\
+             Folder      INBOX\nKind        reply\nMessage-ID  <1@x>\nAttachment  a.pdf (application/pdf, 3 octets)\n\n\
+             One\nTwo"
+        );
+        let html = json!({"id": 7, "attributes": {"bodyHtml": "<p>"}});
+        assert!(body(Record(&html)).contains("postroom message show 7 --json"));
     }
 }

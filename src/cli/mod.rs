@@ -61,20 +61,20 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let global = &arguments.global;
     let output = Output { json: global.json, quiet: global.quiet };
     match &arguments.verb {
-        Verb::Serve(serve) => serve::run(serve, global, &output),
+        Verb::Serve(serve) => serve::run(serve, global, output),
         Verb::Demo(demo) => demo::run(demo, global),
-        Verb::Paths => help::paths(global, &output),
-        Verb::Help { topic } => help::help(topic, &output),
+        Verb::Paths => help::paths(global, output),
+        Verb::Help { topic } => help::help(topic, output),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| Failure::failed(format!("No thread to work on: {error}.")))?;
-            runtime.block_on(ask(arguments, &output))
+            runtime.block_on(ask(arguments, output))
         }
     }
 }
 
 /// The verbs that are clients of the API.
-async fn ask(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
     let without = match &arguments.verb {
         Verb::Setup(_) | Verb::Token(_) => WithoutServer::OpenTheStore,
         Verb::Health => WithoutServer::Fail(Exit::Unhealthy),

@@ -74,7 +74,7 @@ impl Send {
     }
 }
 
-pub async fn run(send: &Send, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn run(send: &Send, session: &Session, output: Output) -> Result<(), Failure> {
     let mailbox = mailbox::find(session, &send.from).await?;
     let body = send.body(&mailbox.id)?;
     let mut mailing = session.call("POST", "/api/v2/mailings", Some(&body)).await?;
@@ -127,7 +127,8 @@ fn told(mailing: Record<'_>) -> String {
     let mut text = format!("Mailing {} is {}.", mailing.id(), mailing.text("state"));
     for reason in ["errorReason", "delayReason"] {
         if let Some(reason) = mailing.attribute(reason).as_str() {
-            text += &format!("\n  {reason}");
+            text.push_str("\n  ");
+            text.push_str(reason);
         }
     }
     text

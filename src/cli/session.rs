@@ -15,6 +15,7 @@ use crate::ops::telemetry::{self, Reader};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use std::path::Path;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
@@ -39,7 +40,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub async fn open(global: &Global, without: WithoutServer, output: &Output) -> Result<Self, Failure> {
+    pub async fn open(global: &Global, without: WithoutServer, output: Output) -> Result<Self, Failure> {
         let loaded = Config::load(&global.overrides(), &Machine)?;
         match &global.url {
             Some(_) if global.act_as.is_some() => {
@@ -53,7 +54,7 @@ impl Session {
         }
     }
 
-    fn remote(url: &str, global: &Global, loaded: &Loaded, output: &Output) -> Result<Self, Failure> {
+    fn remote(url: &str, global: &Global, loaded: &Loaded, output: Output) -> Result<Self, Failure> {
         let trust = Trust::system(loaded.config.net.extra_ca_file.as_deref())
             .map_err(|error| Failure::new(Exit::Configuration, error.to_string()))?;
         let client = HttpClient::url(url, &trust).map_err(|error| match error {
@@ -67,7 +68,7 @@ impl Session {
         Ok(Self { client, token, act_as: None, own: None })
     }
 
-    async fn local(global: &Global, loaded: &Loaded, without: WithoutServer, output: &Output) -> Result<Self, Failure> {
+    async fn local(global: &Global, loaded: &Loaded, without: WithoutServer, output: Output) -> Result<Self, Failure> {
         let socket = &loaded.places.socket;
         let client = HttpClient::unix(socket)?;
         let session = Self { client, token: None, act_as: global.act_as.clone(), own: None };
@@ -90,7 +91,7 @@ impl Session {
         global: &Global,
         loaded: &Loaded,
         reason: &str,
-        output: &Output,
+        output: Output,
     ) -> Result<Self, Failure> {
         let mut blueprint = Blueprint::offline(loaded);
         // A socket of its own: the server that may start meanwhile keeps its place, and fails at the store's lock.
@@ -109,9 +110,12 @@ impl Session {
             }
         })?;
         if !had_key {
-            let key = key.display();
-            output.note(&format!("The master key was made: {key}. Keep a copy of it apart from the data."));
+            let (store, key) = (loaded.places.data_dir.display(), key.display());
+            output.note(&format!(
+                "The store is in {store}, its master key is {key}. Keep a copy of the key apart from the data."
+            ));
         }
+        remove_left_behind(&loaded.places.data_dir, &socket);
         Ok(Self { client: HttpClient::unix(&socket)?, own: Some(own), ..self })
     }
 
@@ -162,7 +166,7 @@ impl Session {
             let following =
                 page.0["links"]["next"].as_str().and_then(|link| link.split_once('?')).map(|(_, query)| query);
             match following {
-                Some(query) if data.len() < limit && query != next => next = query.to_owned(),
+                Some(query) if data.len() < limit && query != next => query.clone_into(&mut next),
                 _ => break,
             }
         }
@@ -181,6 +185,18 @@ impl Session {
     }
 }
 
+/// Sockets of commands that were ended before they could tidy up. We hold the store, so nobody listens on them.
+fn remove_left_behind(data_dir: &Path, own: &Path) {
+    let files = std::fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in files.filter(|path| path != own) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("offline-") && path.extension().is_some_and(|end| end == "sock") {
+            // One that stays does no harm.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
 /// Whether a URL leaves this machine without TLS.
 fn is_readable_on_the_way(url: &str) -> bool {
     let Ok(url) = url::Url::parse(url) else { return false };
@@ -196,6 +212,20 @@ fn is_readable_on_the_way(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_sockets_of_dead_commands_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["offline-1.sock", "offline-2.sock", "api.sock", "postroom.redb", "offline-1.txt"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        remove_left_behind(folder.path(), &at("offline-2.sock"));
+        assert!(!at("offline-1.sock").exists());
+        for name in ["offline-2.sock", "api.sock", "postroom.redb", "offline-1.txt"] {
+            assert!(at(name).exists(), "{name}");
+        }
+    }
 
     #[test]
     fn a_token_may_go_unencrypted_only_within_this_machine() {

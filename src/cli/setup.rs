@@ -17,7 +17,7 @@ pub struct Setup {
     last_name: Option<String>,
 }
 
-pub async fn run(setup: &Setup, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn run(setup: &Setup, session: &Session, output: Output) -> Result<(), Failure> {
     let mut attributes = json!({"email": setup.email});
     for (name, value) in [("firstName", &setup.first_name), ("lastName", &setup.last_name)] {
         if let Some(value) = value {

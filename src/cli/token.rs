@@ -34,7 +34,7 @@ pub struct Create {
     name: Option<String>,
 }
 
-pub async fn run(token: &Token, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn run(token: &Token, session: &Session, output: Output) -> Result<(), Failure> {
     match token {
         Token::Create(create) => make(create, session, output).await,
         Token::List => {
@@ -48,7 +48,7 @@ pub async fn run(token: &Token, session: &Session, output: &Output) -> Result<()
     }
 }
 
-async fn make(create: &Create, session: &Session, output: &Output) -> Result<(), Failure> {
+async fn make(create: &Create, session: &Session, output: Output) -> Result<(), Failure> {
     let expires = create.expires.as_deref().map(|text| moment("--expires", text)).transpose()?;
     let Some(user) = session.by_email("users", &create.user).await? else {
         let text =

@@ -7,7 +7,7 @@ use crate::cli::session::Session;
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
 
-pub async fn sync(name: &str, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn sync(name: &str, session: &Session, output: Output) -> Result<(), Failure> {
     let found = find(session, name).await?;
     let answer = session.call("POST", &format!("{}/actions/sync", found.path()), None).await?;
     let text = || format!("{} is being synced.", answer.record().text("email"));
@@ -15,7 +15,7 @@ pub async fn sync(name: &str, session: &Session, output: &Output) -> Result<(), 
 }
 
 /// Pauses (`held`) or resumes one side or both.
-pub async fn hold(name: &str, sides: Sides, held: bool, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn hold(name: &str, sides: Sides, held: bool, session: &Session, output: Output) -> Result<(), Failure> {
     let found = find(session, name).await?;
     let both = !sides.send && !sides.sync;
     let attributes: Map<String, Value> = [("sendDisabled", sides.send), ("syncDisabled", sides.sync)]
@@ -30,7 +30,7 @@ pub async fn hold(name: &str, sides: Sides, held: bool, session: &Session, outpu
     output.show(|| saved.0.clone(), || mailbox.id(), text)
 }
 
-pub async fn remove(name: &str, yes: bool, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn remove(name: &str, yes: bool, session: &Session, output: Output) -> Result<(), Failure> {
     let found = find(session, name).await?;
     let email = session.get(&found.path()).await?.record().text("email");
     if !yes

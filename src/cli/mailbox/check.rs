@@ -1,7 +1,7 @@
 //! The live tests of a mailbox, stage by stage.
 
 use super::{Sides, find};
-use crate::cli::answer::{Document, cell, refused, stages};
+use crate::cli::answer::{Document, refused, stages};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
@@ -27,6 +27,10 @@ impl Tested {
         }
     }
 
+    fn to_line(&self) -> String {
+        format!("{}\t{}", self.side, if self.refusal.is_none() { "works" } else { "failed" })
+    }
+
     fn to_text(&self) -> String {
         match &self.refusal {
             None => format!("{}: works{}\n", self.side, stages(&self.document.0["meta"]["stages"])),
@@ -35,7 +39,7 @@ impl Tested {
     }
 }
 
-pub async fn run(name: &str, sides: Sides, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn run(name: &str, sides: Sides, session: &Session, output: Output) -> Result<(), Failure> {
     let found = find(session, name).await?;
     let mailbox = session.get(&found.path()).await?;
     let mut tested = Vec::new();
@@ -43,7 +47,8 @@ pub async fn run(name: &str, sides: Sides, session: &Session, output: &Output) -
         [("send", sides.send, "testSend", "sendState"), ("sync", sides.sync, "testSync", "syncState")]
     {
         let none_asked = !sides.send && !sides.sync;
-        if !asked && !(none_asked && mailbox.record().text(state) != "notConfigured") {
+        let by_default = none_asked && mailbox.record().text(state) != "notConfigured";
+        if !asked && !by_default {
             continue;
         }
         output.note(&format!("Testing {side} of {}…", mailbox.record().text("email")));
@@ -60,7 +65,7 @@ pub async fn run(name: &str, sides: Sides, session: &Session, output: &Output) -
     }
     let document =
         || Value::Object(tested.iter().map(|one| (one.side.to_owned(), one.to_json())).collect::<Map<_, _>>());
-    let states = || tested.iter().map(|one| format!("{}\t{}\n", one.side, cell(&one.to_json()["ok"]))).collect();
+    let states = || tested.iter().map(Tested::to_line).collect::<Vec<_>>().join("\n");
     output.show(document, states, || tested.iter().map(Tested::to_text).collect())?;
     match tested.iter().filter(|one| one.refusal.is_some()).count() {
         0 => Ok(()),

@@ -76,7 +76,7 @@ pub enum Mailbox {
     },
 }
 
-pub async fn run(mailbox: &Mailbox, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn run(mailbox: &Mailbox, session: &Session, output: Output) -> Result<(), Failure> {
     match mailbox {
         Mailbox::Add(add) => save::add(add, session, output).await,
         Mailbox::List => {
@@ -143,7 +143,8 @@ fn standing(mailbox: Record<'_>) -> String {
     let mut text = format!("sending {}, syncing {}", mailbox.text("sendState"), mailbox.text("syncState"));
     for reason in ["sendStateReason", "syncStateReason"] {
         if let Some(reason) = mailbox.attribute(reason).as_str() {
-            text += &format!("\n  {reason}");
+            text.push_str("\n  ");
+            text.push_str(reason);
         }
     }
     text

@@ -15,16 +15,16 @@ pub struct Add {
     /// The address
     #[arg(value_name = "EMAIL")]
     email: String,
+    /// Save without a live test
+    #[arg(long)]
+    no_validate: bool,
+    /// Set a further attribute
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    further: Vec<String>,
     #[command(flatten)]
     servers: Servers,
     #[command(flatten)]
     secrets: Secrets,
-    /// Further attributes
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    further: Vec<String>,
-    /// Save without a live test
-    #[arg(long)]
-    no_validate: bool,
 }
 
 /// Where mail is sent and fetched; what is known about the provider where nothing is said.
@@ -34,9 +34,9 @@ struct Servers {
     /// The user name, if it is not the address
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// The provider, such as gmail or office_365
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = "The provider, such as gmail or office_365")]
     provider: Option<String>,
+    /// The IMAP server, for syncing
     #[arg(long, value_name = "HOST")]
     imap_host: Option<String>,
     /// 993 where nothing is said
@@ -45,6 +45,7 @@ struct Servers {
     /// Do not insist on TLS for IMAP: STARTTLS where the server offers it
     #[arg(long)]
     no_tls_imap: bool,
+    /// The SMTP server, for sending
     #[arg(long, value_name = "HOST")]
     smtp_host: Option<String>,
     /// 587 where nothing is said
@@ -119,7 +120,7 @@ fn seal_in(attributes: &mut Map<String, Value>, secrets: &[(&'static str, Secret
     }
 }
 
-pub async fn add(add: &Add, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn add(add: &Add, session: &Session, output: Output) -> Result<(), Failure> {
     let mut attributes = add.servers.attributes();
     attributes.extend(value::attributes(&add.further)?);
     attributes.insert("email".to_owned(), add.email.as_str().into());
@@ -147,7 +148,8 @@ pub async fn add(add: &Add, session: &Session, output: &Output) -> Result<(), Fa
         other => other,
     })?;
     let mailbox = saved.record();
-    let text = || format!("Mailbox {} ({}) is connected: {}", mailbox.id(), mailbox.text("email"), standing(mailbox));
+    let done = if add.no_validate { "saved, untested" } else { "connected" };
+    let text = || format!("Mailbox {} ({}) is {done}: {}", mailbox.id(), mailbox.text("email"), standing(mailbox));
     output.show(|| saved.0.clone(), || mailbox.id(), text)
 }
 
@@ -162,7 +164,7 @@ pub struct Set {
     secrets: Secrets,
 }
 
-pub async fn set(set: &Set, session: &Session, output: &Output) -> Result<(), Failure> {
+pub async fn set(set: &Set, session: &Session, output: Output) -> Result<(), Failure> {
     let mut attributes = value::attributes(&set.changes)?;
     seal_in(&mut attributes, &set.secrets.read()?);
     if attributes.is_empty() {
