@@ -1,6 +1,7 @@
 //! The product from outside, against servers that others wrote: one binary, a module per behaviour.
 //!
 //! - `architecture`: reads `src/` and checks which room uses which.
+//! - `cli`: the command line, as a person and as a script have it.
 //! - `demo`: `postroom demo` keeps what it promises.
 //! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
@@ -10,6 +11,7 @@
 //! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
 mod architecture;
+mod cli;
 mod demo;
 mod imap_session;
 mod kill;
