@@ -8,7 +8,7 @@ use crate::domain::message::{Message, RESOURCE};
 use crate::domain::resource::Resource;
 use crate::jsonapi::{ApiError, Permissions, path_id};
 use crate::mime;
-use crate::store::{Reader, Snapshot, StoreError, raw};
+use crate::store::{Reader, StoreError, raw};
 use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
@@ -31,9 +31,9 @@ impl Shows for Message {
         own_mailboxes(caller, reader)
     }
 
-    fn attributes(&self, _: &Api, snapshot: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, _: &Api, reader: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
         // Bodies are read from the raw octets, so that they are stored once.
-        let bodies = raw(snapshot, self.id)?.map(|raw| mime::parse(&raw));
+        let bodies = raw(reader, self.id)?.map(|raw| mime::parse(&raw));
         let (text, html) = bodies.map_or((None, None), |bodies| (bodies.text, bodies.html));
         let bracketed = |id: &String| format!("<{id}>");
         let mut shown = json!({
@@ -64,7 +64,7 @@ impl Shows for Message {
         Ok(shown.as_object_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(vec![("mailbox", Some(self.mailbox_id)), ("mailing", self.mailing_id)])
     }
 

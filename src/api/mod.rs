@@ -8,6 +8,7 @@
 
 pub mod caller;
 mod failure;
+mod idempotency;
 mod live_tests;
 mod mailboxes;
 mod mailings;
@@ -38,6 +39,8 @@ pub struct Api {
     pub sync: Option<SyncHandle>,
     pub live_tests: live_tests::Throttle,
     pub rate_limit: RateLimit,
+    /// Creates under way that carry an `Idempotency-Key`.
+    pub creates: idempotency::UnderWay,
 }
 
 impl Api {
@@ -49,6 +52,7 @@ impl Api {
             connector,
             sync,
             live_tests: live_tests::Throttle::default(),
+            creates: idempotency::UnderWay::default(),
         }
     }
 }

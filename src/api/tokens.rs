@@ -12,7 +12,7 @@ use crate::domain::user::{Token, User};
 use crate::jsonapi::{
     ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, no_content, path_id,
 };
-use crate::store::{Reader, Snapshot, StoreError, get};
+use crate::store::{Reader, StoreError, get};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -48,12 +48,12 @@ impl Shows for Token {
         Ok((!caller.is_admin()).then_some(own))
     }
 
-    fn attributes(&self, _: &Api, _: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, _: &Api, _: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
         let attributes = json!({"createdAt": self.created_at, "expiresAt": self.expires_at, "name": self.name});
         Ok(attributes.as_object().cloned().unwrap_or_default())
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(vec![("user", Some(self.user_id))])
     }
 

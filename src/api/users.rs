@@ -11,7 +11,7 @@ use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{RESOURCE, Role, User};
 use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, path_id};
-use crate::store::{Reader, Snapshot, StoreError, Work, first_admin, user_by_email};
+use crate::store::{Reader, StoreError, Work, first_admin, user_by_email};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
@@ -32,7 +32,7 @@ impl Shows for User {
         Ok(caller.sees_only().map(|id| Filter { field: "id".into(), test: Test::OneOf(vec![id.into()]) }))
     }
 
-    fn attributes(&self, _: &Api, _: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, _: &Api, _: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
         let attributes = json!({
             "createdAt": self.created_at,
             "email": self.email,
@@ -48,7 +48,7 @@ impl Shows for User {
         Ok(attributes.as_object().cloned().unwrap_or_default())
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(Vec::new())
     }
 
