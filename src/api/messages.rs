@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::caller::Caller;
+use super::path::at;
 use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox, visible};
 use crate::domain::list::Filter;
 use crate::domain::message::{Message, RESOURCE};
@@ -15,9 +16,9 @@ use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/messages").route(web::get().to(list)))
-        .service(web::resource("/messages/{id}").route(web::get().to(show)))
-        .service(web::resource("/messages/{id}/raw").route(web::get().to(show_raw)));
+        .service(at("/messages").get(list))
+        .service(at("/messages/{id}").get(show))
+        .service(at("/messages/{id}/raw").get(show_raw));
 }
 
 impl Shows for Message {

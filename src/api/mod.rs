@@ -13,6 +13,7 @@ mod live_tests;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod path;
 mod rate_limit;
 mod root;
 mod shown;
@@ -93,6 +94,6 @@ pub async fn headers(
 }
 
 /// What no route answers.
-pub async fn no_route(request: HttpRequest) -> Result<actix_web::HttpResponse, ApiError> {
+pub async fn no_route(request: HttpRequest, _: Option<caller::Caller>) -> Result<actix_web::HttpResponse, ApiError> {
     Err(ApiError::route_not_found(request.path()))
 }

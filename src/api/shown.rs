@@ -11,6 +11,7 @@ use crate::jsonapi::{
     ApiError, Document, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown, object, ok,
 };
 use crate::store::{Reader, Record, StoreError, get, list};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
@@ -39,6 +40,11 @@ pub(super) trait Shows: Record {
     fn related(&self, reader: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError>;
 
     fn permissions(&self, caller: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError>;
+
+    /// The entity tag of what a client can write, where `If-Match` is honoured.
+    fn tag(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The query of a request against a resource.
@@ -93,7 +99,15 @@ pub(super) fn answer_show<R: Shows>(
         include(api, &snapshot, caller, &record, &wanted, &mut included)?;
         document = document.including(included);
     }
-    Ok(ok(&document))
+    Ok(tagged(ok(&document), record.tag()))
+}
+
+/// Adds the entity tag of the record that an answer shows.
+pub(super) fn tagged(mut response: HttpResponse, tag: Option<String>) -> HttpResponse {
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// The record, if it exists for the caller.

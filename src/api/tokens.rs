@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::caller::{Caller, token_hash};
+use super::path::at;
 use super::shown::{Shows, answer_list, request_of, show, visible};
 use crate::domain::list::{Filter, Test};
 use crate::domain::problem::Problem;
@@ -31,9 +32,7 @@ pub static RESOURCE: Resource = Resource {
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/tokens").route(web::get().to(list)).route(web::post().to(create)))
-        .service(web::resource("/tokens/{id}").route(web::delete().to(revoke)));
+    config.service(at("/tokens").get(list).post(create)).service(at("/tokens/{id}").delete(revoke));
 }
 
 impl Shows for Token {

@@ -3,6 +3,7 @@
 use super::Api;
 use super::caller::{Caller, is_local_operator};
 use super::failure::Refusal;
+use super::path::at;
 use super::shown::{Shows, answer_list, answer_show, request_of, show};
 use crate::domain::address::Address;
 use crate::domain::list::{Filter, Test};
@@ -16,9 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/users").route(web::get().to(list)).route(web::post().to(create)))
-        .service(web::resource("/users/{id}").route(web::get().to(show_one)));
+    config.service(at("/users").get(list).post(create)).service(at("/users/{id}").get(show_one));
 }
 
 impl Shows for User {

@@ -9,7 +9,7 @@ use crate::domain::list::{Filter, Test};
 use crate::domain::mailbox::{Mailbox, RESOURCE, Side, SideState, SideStatus, Status};
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
-use crate::jsonapi::Permissions;
+use crate::jsonapi::{Permissions, etag};
 use crate::send::gate::{self, Gate, Why};
 use crate::store::{Reader, StoreError, due_head, slots_since, status};
 use serde_json::{Map, Value, json};
@@ -91,6 +91,11 @@ impl Shows for Mailbox {
     fn permissions(&self, caller: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         let may = caller.user().may_edit(self.user_id);
         Ok(Permissions { can_write: may, can_delete: Some(may) })
+    }
+
+    fn tag(&self) -> Option<String> {
+        // The generation stands for the secrets, of which nothing else may show.
+        Some(etag(&(&self.settings, self.user_id, self.generation)))
     }
 }
 

@@ -6,14 +6,14 @@ use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
 use crate::api::idempotency::Once;
-use crate::api::shown::{View, request_of, show, visible};
+use crate::api::shown::{Shows, View, request_of, show, tagged, visible};
 use crate::connect::credential::Draft;
 use crate::domain::check::presets;
 use crate::domain::mailbox::{Mailbox, RESOURCE, SecretField, Settings, Side};
 use crate::domain::problem::{Problem, ProblemCode};
 use crate::domain::user::User;
 use crate::jsonapi::{
-    ApiError, Document, Expect, JsonApiBody, ListRequest, Purpose, Write, etag, ok, path_id, require_match,
+    ApiError, Document, Expect, JsonApiBody, ListRequest, Purpose, Write, ok, path_id, require_match,
 };
 use crate::store::{SecretChange, Work, get, mailbox_by_email, status};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -102,7 +102,7 @@ pub(super) async fn update(
         return Err(ApiError::forbidden("You may read this mailbox but not edit it."));
     }
     let write = Write::parse(&RESOURCE, body.0, Expect::Update(id))?;
-    require_match(request.headers(), &tag_of(&before))?;
+    require_match(request.headers(), &before.tag().unwrap_or_default())?;
     let checked = write.check(&RESOURCE);
     let mut problems = checked.problems;
     let owner = owner_of(&api, &caller, &write, before.user_id, &mut problems)?;
@@ -119,7 +119,7 @@ pub(super) async fn update(
     validate(&api, &caller, &after, &secrets, &checked.values).await?;
     let after = api.store.write(move |work| save(work, &before, &after, &secrets)).await?;
     let document = document(&api, &caller, &after, &wanted)?;
-    Ok(ok(&document))
+    Ok(tagged(ok(&document), after.tag()))
 }
 
 fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) -> Result<Mailbox, Refusal> {
@@ -150,11 +150,6 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
         work.reset_cursors(read.id)?;
     }
     Ok(work.update_mailbox(&before, after, secrets)?)
-}
-
-/// The entity tag covers what a client can write.
-fn tag_of(mailbox: &Mailbox) -> String {
-    etag(&(&mailbox.settings, mailbox.user_id))
 }
 
 fn document(api: &Api, caller: &Caller, mailbox: &Mailbox, wanted: &ListRequest) -> Result<Document, ApiError> {
