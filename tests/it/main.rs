@@ -9,6 +9,7 @@
 //! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
 mod architecture;
+mod bad_input;
 mod demo;
 mod kill;
 mod live_tests;
