@@ -10,6 +10,8 @@
 
 mod architecture;
 mod bad_input;
+mod canary;
+mod contract;
 mod demo;
 mod kill;
 mod live_tests;

@@ -128,20 +128,47 @@ impl Home {
         use postroom::runtime::{Runtime, SystemRandom};
         use postroom::store::{Store, StoreError};
         use postroom::vault::{KeyFile, Vault};
-        std::thread::scope(|s| s.spawn(|| {
-            let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            rt.block_on(async {
-                let key = KeyFile::at(&self.key_file(), &self.data()).unwrap().create(&SystemRandom::new()).unwrap();
-                let store = Store::open(&self.data().join("postroom.redb"), 1 << 20, Vault::new(&key), Runtime::system()).unwrap();
-                store.write(|work| {
-                    let now = work.now();
-                    let user = work.create_user(User { id: 0, email: "admin@example.org".into(), first_name: None, last_name: None, role: Role::Admin, locked: false, created_at: now, updated_at: now, last_active_at: None })?;
-                    work.create_token(Token { id: 0, user_id: user.id, name: None, hash: postroom::api::caller::token_hash("prt_x"), created_at: now, expires_at: None })?;
-                    Ok::<_, StoreError>(())
-                }).await.unwrap();
-                store.close().await;
-            });
-        }).join().unwrap());
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                rt.block_on(async {
+                    let key =
+                        KeyFile::at(&self.key_file(), &self.data()).unwrap().create(&SystemRandom::new()).unwrap();
+                    let store =
+                        Store::open(&self.data().join("postroom.redb"), 1 << 20, Vault::new(&key), Runtime::system())
+                            .unwrap();
+                    store
+                        .write(|work| {
+                            let now = work.now();
+                            let user = work.create_user(User {
+                                id: 0,
+                                email: "admin@example.org".into(),
+                                first_name: None,
+                                last_name: None,
+                                role: Role::Admin,
+                                locked: false,
+                                created_at: now,
+                                updated_at: now,
+                                last_active_at: None,
+                            })?;
+                            work.create_token(Token {
+                                id: 0,
+                                user_id: user.id,
+                                name: None,
+                                hash: postroom::api::caller::token_hash("prt_x"),
+                                created_at: now,
+                                expires_at: None,
+                            })?;
+                            Ok::<_, StoreError>(())
+                        })
+                        .await
+                        .unwrap();
+                    store.close().await;
+                });
+            })
+            .join()
+            .unwrap()
+        });
         "prt_x".into()
     }
 }
