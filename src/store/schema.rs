@@ -84,5 +84,9 @@ fn found_format(database: &Database, vault: &Vault) -> Result<Option<u32>, Store
 #[cfg(test)]
 pub(super) fn pretend(transaction: &WriteTransaction, format: u32) {
     let value = encode(&format).expect("a number can be encoded");
-    transaction.open_table(META).expect("the table is there").insert(FORMAT_KEY, value.as_slice()).expect("it is written");
+    transaction
+        .open_table(META)
+        .expect("the table is there")
+        .insert(FORMAT_KEY, value.as_slice())
+        .expect("it is written");
 }

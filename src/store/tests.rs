@@ -336,7 +336,8 @@ mod format_1 {
                 let mut status = Status::default();
                 status.send.succeeded(Timestamp::from_millis(9));
                 work.put_status(1, &status)?;
-                let content = Content { subject: Some("Grüße".into()), text: Some("Hello".into()), ..Content::default() };
+                let content =
+                    Content { subject: Some("Grüße".into()), text: Some("Hello".into()), ..Content::default() };
                 work.create_mailing(mailing(1, 500), &content)?;
                 work.take_slot(1, Timestamp::from_millis(400), 1)?;
                 let id = work.create_message(message(), "<1@example.org>", RAW)?;

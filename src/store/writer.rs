@@ -59,13 +59,16 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let result = match (committed, self.result) {
+        let Self { work, result, back } = *self;
+        // What the unit holds is let go before anybody can act on its answer.
+        drop(work);
+        let result = match (committed, result) {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(StoreError::Stopped("the unit of work did not run".into()).into()),
             (Err(error), _) => Err(error.into()),
         };
         // Whoever asked may have gone away; the work stands all the same.
-        let _ = self.back.send(result);
+        let _ = back.send(result);
     }
 }
 

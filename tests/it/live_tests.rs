@@ -50,8 +50,12 @@ async fn implicit_tls_and_starttls_pass_with_a_private_authority() {
         let created = create(&postroom, &imap(&dovecot, port, true)).await.expect(201);
         let id = created.json["data"]["id"].as_u64().expect("an id");
         let tested = postroom.client.act(&format!("/api/v2/mailboxes/{id}/actions/testSync")).await.expect(200);
-        let stages: Vec<&str> =
-            tested.json["meta"]["stages"].as_array().unwrap().iter().filter_map(|stage| stage["stage"].as_str()).collect();
+        let stages: Vec<&str> = tested.json["meta"]["stages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|stage| stage["stage"].as_str())
+            .collect();
         for stage in ["dns", "tcp", "tls", "greeting", "authentication", "folderList", "select"] {
             assert!(stages.contains(&stage), "{stage} is missing: {stages:?}");
         }
@@ -108,7 +112,8 @@ async fn a_certificate_that_does_not_verify_is_refused_before_any_credential() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sending_is_tested_up_to_the_recipient_and_nothing_is_sent() {
-    let server = MailServer::start(MailOptions { recipients: Recipients::Anybody, ..MailOptions::default() }).await.unwrap();
+    let server =
+        MailServer::start(MailOptions { recipients: Recipients::Anybody, ..MailOptions::default() }).await.unwrap();
     server.add_account("ann@demo.test", "ann's secret");
     let postroom = Instance::start().await;
     let mut attributes = json!({

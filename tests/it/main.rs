@@ -11,7 +11,10 @@
 //! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
 mod architecture;
+mod bad_input;
+mod canary;
 mod cli;
+mod contract;
 mod demo;
 mod imap_session;
 mod kill;

@@ -62,13 +62,17 @@ async fn two_hundred_mailings_arrive_once_and_a_reply_is_recognised() {
     let client = Client::new(&server.url, Some(&token));
 
     let mailbox = client
-        .create("mailbox", "mailboxes", &json!({
-            "email": "ann@mail.test", "password": "ann's secret",
-            "imapHost": dovecot.host(), "imapPort": dovecot.imaps.port(), "imapSsl": true,
-            "smtpHost": sink.address.ip().to_string(), "smtpPort": sink.address.port(), "smtpSsl": false,
-            "sendThreshold": null, "maxMailingsPerDay": null, "maxMailingsPerWeek": null,
-            "validateSend": true, "validateSync": true,
-        }))
+        .create(
+            "mailbox",
+            "mailboxes",
+            &json!({
+                "email": "ann@mail.test", "password": "ann's secret",
+                "imapHost": dovecot.host(), "imapPort": dovecot.imaps.port(), "imapSsl": true,
+                "smtpHost": sink.address.ip().to_string(), "smtpPort": sink.address.port(), "smtpSsl": false,
+                "sendThreshold": null, "maxMailingsPerDay": null, "maxMailingsPerWeek": null,
+                "validateSend": true, "validateSync": true,
+            }),
+        )
         .await["id"]
         .as_u64()
         .expect("an id");
