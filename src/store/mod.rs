@@ -48,12 +48,19 @@ use crate::vault::Vault;
 use redb::{Database, ReadableDatabase};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// The open file. The fields go in this order: first the file is closed, then `closed` tells of it.
+struct OpenFile {
+    database: Database,
+    closed: watch::Sender<()>,
+}
 
 /// The store of one instance. Cheap to clone; the file is let go when the last clone and the writer are gone.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    file: Arc<OpenFile>,
     writer: Arc<writer::Writer>,
     events: watch::Receiver<u64>,
     vault: Vault,
@@ -90,10 +97,10 @@ impl Store {
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
         let latest = latest_event(&Snapshot(database.begin_read()?))?;
-        let database = Arc::new(database);
+        let file = Arc::new(OpenFile { database, closed: watch::channel(()).0 });
         let (committed, events) = watch::channel(latest);
-        let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
-        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
+        let writer = writer::Writer::start(file.clone(), vault.clone(), runtime.clone(), committed)?;
+        Ok(Self { file, writer: Arc::new(writer), events, vault, runtime })
     }
 
     /// Runs a unit of work and answers when it is durable. Where it returns an error nothing of it is kept.
@@ -120,7 +127,7 @@ impl Store {
 
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot(self.database.begin_read()?))
+        Ok(Snapshot(self.file.database.begin_read()?))
     }
 
     /// The id of the last durable event; changes with every commit that appended one.
@@ -136,15 +143,11 @@ impl Store {
     /// Lets go of the file: waits until everything that was handed to the writer is answered and every other holder
     /// of this store has let go, for ten seconds at most. `false` if somebody still held on.
     pub async fn close(self) -> bool {
-        let database = Arc::downgrade(&self.database);
+        let mut closed = self.file.closed.subscribe();
         drop(self);
-        for _ in 0..1000 {
-            if database.strong_count() == 0 {
-                return true;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        false
+        // The sender goes once the file is closed: that, and not the last reference, is what a new start waits for.
+        let ended = async { while closed.changed().await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.is_ok()
     }
 
     pub fn vault(&self) -> &Vault {

@@ -172,7 +172,7 @@ async fn kill_9_at_random_moments_loses_nothing_and_doubles_only_what_was_in_dou
     for message in &accepted {
         *copies.entry(message_id(&message.raw)).or_default() += 1;
     }
-    let promised = promises.message_ids.lock().expect("no poisoned lock");
+    let promised = promises.message_ids.lock().expect("no poisoned lock").clone();
     let lost: Vec<&String> = promised.iter().filter(|id| !copies.contains_key(*id)).collect();
     let extra: u64 = copies.values().map(|copies| copies - 1).sum();
     let window = i64::try_from((RECORDING + SLOW_REPLY).as_millis()).expect("a short time");

@@ -31,7 +31,7 @@ async fn a_whole_record_read_and_written_back_is_unchanged() {
         "imapHost": "imap.example.org", "smtpHost": "smtp.example.org", "password": "a password",
         "username": "ann", "optOutMessage": "Grüße\n✉", "sendRequiresSync": true, "doubtPolicy": "hold",
         "ewsEndpoint": "https://ews.example.org/EWS/Exchange.asmx", "exchangeVersion": "Exchange2007_SP1",
-        "syncOutreachFolder": true, "sendMethod": "smtp", "syncMethod": "imap", "ewsSslVerifyMode": 2,
+        "syncOutreachFolder": true, "syncDisabled": true, "sendMethod": "smtp", "syncMethod": "imap", "ewsSslVerifyMode": 2,
     });
     postroom.mailbox("ann@example.org", attributes).await;
     let before = postroom.client.get(&path(1)).await.expect(200);
