@@ -49,15 +49,40 @@ use redb::{Database, ReadableDatabase};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The store of one instance. Cheap to clone; the file is let go when the last clone and the writer are gone.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    database: Arc<Held>,
     writer: Arc<writer::Writer>,
     events: watch::Receiver<u64>,
     vault: Vault,
     runtime: Runtime,
+}
+
+/// The open file, and a way to learn when it has been let go. A count of its holders would not tell: the last one is
+/// no longer counted while it still closes the file.
+struct Held {
+    database: Database,
+    let_go: CancellationToken,
+    /// Fields go in this order: the file first, then the news.
+    _news: DropGuard,
+}
+
+impl Held {
+    fn new(database: Database) -> Self {
+        let let_go = CancellationToken::new();
+        Self { database, _news: let_go.clone().drop_guard(), let_go }
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
 }
 
 impl Store {
@@ -90,7 +115,7 @@ impl Store {
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
         let latest = latest_event(&Snapshot(database.begin_read()?))?;
-        let database = Arc::new(database);
+        let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
         let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
         Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
@@ -136,15 +161,9 @@ impl Store {
     /// Lets go of the file: waits until everything that was handed to the writer is answered and every other holder
     /// of this store has let go, for ten seconds at most. `false` if somebody still held on.
     pub async fn close(self) -> bool {
-        let database = Arc::downgrade(&self.database);
+        let let_go = self.database.let_go.clone();
         drop(self);
-        for _ in 0..1000 {
-            if database.strong_count() == 0 {
-                return true;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        false
+        tokio::time::timeout(std::time::Duration::from_secs(10), let_go.cancelled()).await.is_ok()
     }
 
     pub fn vault(&self) -> &Vault {

@@ -5,10 +5,9 @@
 //! fails later makes the group start over, each member in a transaction of its own.
 
 use super::work::Work;
-use super::{StoreError, schema};
+use super::{Held, StoreError, schema};
 use crate::runtime::{Runtime, contain_blocking};
 use crate::vault::Vault;
-use redb::Database;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::error::TrySendError;
@@ -82,7 +81,7 @@ impl Writer {
     /// Starts the thread. `committed` tells the id of the last durable event after every commit. The thread ends, and
     /// lets go of the database, when the writer is dropped.
     pub fn start(
-        database: Arc<Database>,
+        database: Arc<Held>,
         vault: Vault,
         runtime: Runtime,
         committed: watch::Sender<u64>,
@@ -132,7 +131,7 @@ impl Writer {
 }
 
 struct Thread {
-    database: Arc<Database>,
+    database: Arc<Held>,
     vault: Vault,
     runtime: Runtime,
     committed: watch::Sender<u64>,
