@@ -48,23 +48,41 @@ use crate::vault::Vault;
 use redb::{Database, ReadableDatabase};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// The open file. The fields go in this order: first the file is closed, then `closed` tells of it.
-struct OpenFile {
-    database: Database,
-    closed: watch::Sender<()>,
-}
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The store of one instance. Cheap to clone; the file is let go when the last clone and the writer are gone.
 #[derive(Clone)]
 pub struct Store {
-    file: Arc<OpenFile>,
+    database: Arc<Held>,
     writer: Arc<writer::Writer>,
     events: watch::Receiver<u64>,
     vault: Vault,
     runtime: Runtime,
+}
+
+/// The open file, and a way to learn when it has been let go. A count of its holders would not tell: the last one is
+/// no longer counted while it still closes the file.
+struct Held {
+    database: Database,
+    let_go: CancellationToken,
+    /// Fields go in this order: the file first, then the news.
+    _news: DropGuard,
+}
+
+impl Held {
+    fn new(database: Database) -> Self {
+        let let_go = CancellationToken::new();
+        Self { database, _news: let_go.clone().drop_guard(), let_go }
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
 }
 
 impl Store {
@@ -97,10 +115,10 @@ impl Store {
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
         let latest = latest_event(&Snapshot(database.begin_read()?))?;
-        let file = Arc::new(OpenFile { database, closed: watch::channel(()).0 });
+        let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
-        let writer = writer::Writer::start(file.clone(), vault.clone(), runtime.clone(), committed)?;
-        Ok(Self { file, writer: Arc::new(writer), events, vault, runtime })
+        let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
+        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
     }
 
     /// Runs a unit of work and answers when it is durable. Where it returns an error nothing of it is kept.
@@ -127,7 +145,7 @@ impl Store {
 
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot(self.file.database.begin_read()?))
+        Ok(Snapshot(self.database.begin_read()?))
     }
 
     /// The id of the last durable event; changes with every commit that appended one.
@@ -143,11 +161,9 @@ impl Store {
     /// Lets go of the file: waits until everything that was handed to the writer is answered and every other holder
     /// of this store has let go, for ten seconds at most. `false` if somebody still held on.
     pub async fn close(self) -> bool {
-        let mut closed = self.file.closed.subscribe();
+        let let_go = self.database.let_go.clone();
         drop(self);
-        // The sender goes once the file is closed: that, and not the last reference, is what a new start waits for.
-        let ended = async { while closed.changed().await.is_ok() {} };
-        tokio::time::timeout(Duration::from_secs(10), ended).await.is_ok()
+        tokio::time::timeout(std::time::Duration::from_secs(10), let_go.cancelled()).await.is_ok()
     }
 
     pub fn vault(&self) -> &Vault {

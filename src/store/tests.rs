@@ -503,3 +503,39 @@ mod lists {
         }
     }
 }
+
+#[tokio::test]
+async fn a_first_answer_is_given_again_for_a_day_and_then_forgotten() {
+    let (runtime, clock) = runtime();
+    let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault(1), runtime).unwrap();
+    let keep = async |user: u64, key: &'static str, mark: u8| {
+        let kept = store.write(move |work| {
+            let answer =
+                FirstAnswer { request: [mark; 32], location: "l".into(), document: "d".into(), at: work.now() };
+            work.keep_answer(user, key, &answer)
+        });
+        kept.await.unwrap();
+    };
+    let found = |user: u64, key: &str| {
+        let now = store.runtime().clock.now();
+        first_answer(&store.read().unwrap(), user, key, now).unwrap().map(|answer| answer.request[0])
+    };
+    keep(1, "a", 1).await;
+    keep(1, "ab", 2).await;
+    keep(2, "a", 3).await;
+    assert_eq!((found(1, "a"), found(1, "ab"), found(2, "a"), found(2, "ab")), (Some(1), Some(2), Some(3), None));
+    clock.advance(Duration::from_hours(23));
+    assert_eq!(found(1, "a"), Some(1));
+    clock.advance(Duration::from_hours(1));
+    assert_eq!((found(1, "a"), found(2, "a")), (None, None));
+    // A key may be used again, and what is old goes with it: one row a kind is left.
+    keep(1, "a", 4).await;
+    assert_eq!(found(1, "a"), Some(4));
+    clock.advance(Duration::from_secs(1));
+    keep(1, "a", 5).await;
+    let snapshot = store.read().unwrap();
+    assert_eq!(found(1, "a"), Some(5));
+    for table in [tables::IDEMPOTENCY, tables::IDEMPOTENCY_BY_TIME] {
+        assert_eq!(snapshot.rows(table).unwrap(), 1);
+    }
+}

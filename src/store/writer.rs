@@ -5,7 +5,7 @@
 //! fails later makes the group start over, each member in a transaction of its own.
 
 use super::work::Work;
-use super::{OpenFile, StoreError, schema};
+use super::{Held, StoreError, schema};
 use crate::runtime::{Runtime, contain_blocking};
 use crate::vault::Vault;
 use std::sync::Arc;
@@ -81,14 +81,14 @@ impl Writer {
     /// Starts the thread. `committed` tells the id of the last durable event after every commit. The thread ends, and
     /// lets go of the database, when the writer is dropped.
     pub fn start(
-        file: Arc<OpenFile>,
+        database: Arc<Held>,
         vault: Vault,
         runtime: Runtime,
         committed: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
         let (queue, mut units) = channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
-        let mut thread = Thread { file, vault, runtime, committed, broken: None, is_broken: broken.clone() };
+        let mut thread = Thread { database, vault, runtime, committed, broken: None, is_broken: broken.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve(&mut units))
@@ -131,7 +131,7 @@ impl Writer {
 }
 
 struct Thread {
-    file: Arc<OpenFile>,
+    database: Arc<Held>,
     vault: Vault,
     runtime: Runtime,
     committed: watch::Sender<u64>,
@@ -194,7 +194,7 @@ impl Thread {
     }
 
     fn attempt(&mut self, group: &mut [Box<dyn Unit>]) -> Result<Attempt, StoreError> {
-        let mut transaction = self.file.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
         schema::tune(&mut transaction);
         let before = *self.committed.borrow();
         let mut last_event = before;

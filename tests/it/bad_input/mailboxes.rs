@@ -11,6 +11,7 @@ fn invalid(name: &str, value: Value) -> (String, Value, &'static str) {
     (name.to_owned(), value, INVALID)
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(String, Value, &'static str)> {
     let mut cases = Vec::new();
     // Wrong kinds.

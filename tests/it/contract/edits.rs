@@ -12,7 +12,10 @@ async fn patch(postroom: &Instance, attributes: Value) -> Answer {
 async fn an_update_tells_absent_null_and_value_apart() {
     let postroom = Instance::start().await;
     postroom
-        .mailbox("ann@example.org", json!({"imapHost": "imap.example.org", "imapPort": 143, "sendPeriod": 7}))
+        .mailbox(
+            "ann@example.org",
+            json!({"imapHost": "imap.example.org", "imapPort": 143, "sendPeriod": 7, "syncDisabled": true}),
+        )
         .await;
     let shown = patch(&postroom, json!({"imapHost": null, "sendPeriod": 8})).await.expect(200);
     let shown = &shown.json["data"]["attributes"];
@@ -31,7 +34,7 @@ async fn a_whole_record_read_and_written_back_is_unchanged() {
         "imapHost": "imap.example.org", "smtpHost": "smtp.example.org", "password": "a password",
         "username": "ann", "optOutMessage": "Grüße\n✉", "sendRequiresSync": true, "doubtPolicy": "hold",
         "ewsEndpoint": "https://ews.example.org/EWS/Exchange.asmx", "exchangeVersion": "Exchange2007_SP1",
-        "syncOutreachFolder": true, "syncDisabled": true, "sendMethod": "smtp", "syncMethod": "imap", "ewsSslVerifyMode": 2,
+        "syncDisabled": true, "syncOutreachFolder": true, "sendMethod": "smtp", "syncMethod": "imap", "ewsSslVerifyMode": 2,
     });
     postroom.mailbox("ann@example.org", attributes).await;
     let before = postroom.client.get(&path(1)).await.expect(200);
@@ -122,7 +125,9 @@ async fn a_stored_secret_never_follows_to_another_server() {
     )
     .await
     .expect(200);
-    patch(&postroom, json!({"smtpHost": "newest.example.org", "imapHost": "newest.example.org"})).await.expect(200);
+    patch(&postroom, json!({"smtpHost": "newest.example.org", "imapHost": "newest.example.org", "sendPeriod": 5}))
+        .await
+        .expect(200);
     postroom.stop().await;
 }
 

@@ -75,6 +75,17 @@ impl Instance {
         self.app.stop().await;
     }
 
+    /// Stops, and looks at what is left before it goes.
+    pub async fn stop_then<T>(self, look: impl FnOnce() -> T) -> T {
+        self.app.stop().await;
+        look()
+    }
+
+    /// Where the data directory, `data`, and the key, `master.key`, are.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
     /// Makes a mailbox that sends through a server on loopback without TLS.
     pub async fn mailbox(&self, email: &str, attributes: Value) -> u64 {
         let mut all = json!({
