@@ -21,10 +21,13 @@ mod query;
 mod reader;
 mod record;
 mod schema;
+mod slots;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod tokens;
+mod traffic;
 mod users;
 mod work;
 mod writer;
@@ -33,16 +36,19 @@ pub use error::StoreError;
 pub use events::{events_after, latest_event};
 pub use idempotency::{FirstAnswer, first_answer};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
-pub use mailings::{content, due_head, due_heads, latest_slot, mailing_by_message_id, slots_since, waiting_mailings};
+pub use mailings::{content, due_head, due_heads, mailing_by_message_id, waiting_mailings};
 pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
 pub use query::list;
 pub use reader::{Reader, Snapshot};
 pub use record::{Record, find, get};
 pub use schema::FORMAT;
+pub use slots::{Slots, slots};
 pub use tokens::token_by_hash;
+pub use traffic::messages_after;
 pub use users::{first_admin, user_by_email};
 pub use work::Work;
 
+use crate::domain::limits::Moment;
 use crate::runtime::Runtime;
 use crate::vault::Vault;
 use redb::{Database, ReadableDatabase};
@@ -59,6 +65,7 @@ pub struct Store {
     events: watch::Receiver<u64>,
     vault: Vault,
     runtime: Runtime,
+    timeline: Arc<timeline::Timeline>,
 }
 
 /// The open file, and a way to learn when it has been let go. A count of its holders would not tell: the last one is
@@ -114,11 +121,18 @@ impl Store {
 
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
-        let latest = latest_event(&Snapshot(database.begin_read()?))?;
+        let snapshot = Snapshot(database.begin_read()?);
+        let latest = latest_event(&snapshot)?;
+        let timeline = Arc::new(timeline::Timeline::open(&snapshot, runtime.clock.clone())?);
+        drop(snapshot);
         let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
-        let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
-        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
+        let writer = writer::Writer::start(
+            database.clone(),
+            (vault.clone(), runtime.clone(), timeline.clone()),
+            committed,
+        )?;
+        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime, timeline })
     }
 
     /// Runs a unit of work and answers when it is durable. Where it returns an error nothing of it is kept.
@@ -172,6 +186,11 @@ impl Store {
 
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// The present, by the wall clock and in the steady time of the sending limits.
+    pub fn moment(&self) -> Moment {
+        self.timeline.moment()
     }
 }
 

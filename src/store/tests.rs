@@ -240,24 +240,36 @@ async fn what_waits_is_found_by_its_mailbox_and_time() {
 
 #[tokio::test]
 async fn slots_answer_for_any_window() {
-    let (_, clock) = runtime();
-    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
-    let start = crate::runtime::Clock::now(&*clock);
-    store
-        .write(move |work| {
-            for number in 0..5 {
-                work.take_slot(7, start.plus(Duration::from_secs(number)), number)?;
-            }
-            work.take_slot(8, start, 9)?;
-            work.free_slot(7, start.plus(Duration::from_secs(4)), 4)
-        })
-        .await
-        .unwrap();
+    let (runtime, clock) = runtime();
+    let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault(1), runtime).unwrap();
+    let start = store.moment().steady;
+    let second = |number| start.plus(Duration::from_secs(number));
+    for mailing in 0..5 {
+        store
+            .write(move |work| {
+                work.hold_slot(7, mailing, mailing + 1)?;
+                if mailing == 3 { work.free_slot(7, mailing) } else { work.spend_slot(7, mailing) }
+            })
+            .await
+            .unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    store.write(|work| work.hold_slot(7, 9, 2)).await.unwrap();
+    store.write(|work| work.spend_slot(8, 10)).await.unwrap();
     let snapshot = store.read().unwrap();
-    assert_eq!(latest_slot(&snapshot, 7, 1).unwrap(), Some(start.plus(Duration::from_secs(3))));
-    assert_eq!(latest_slot(&snapshot, 7, 4).unwrap(), Some(start));
-    assert_eq!(latest_slot(&snapshot, 7, 5).unwrap(), None);
-    assert_eq!(slots_since(&snapshot, 7, start.plus(Duration::from_secs(2))).unwrap(), 2);
+    let seen = slots(&snapshot, 7).unwrap();
+    // Spent at 0, 1, 2 and 4 seconds for 1, 2, 3 and 5 recipients; one more is under way.
+    let nth: Vec<_> = (0..6).map(|nth| seen.nth_latest(nth).unwrap()).collect();
+    assert_eq!(nth, [None, Some(second(4)), Some(second(2)), Some(second(1)), Some(second(0)), None]);
+    assert_eq!((seen.held(), seen.held_recipients()), (1, 2));
+    assert_eq!(seen.spent_after(second(1)).unwrap(), 2);
+    assert_eq!(seen.recipients_after(second(0)).unwrap(), 10);
+    assert_eq!(seen.first_after(second(2)).unwrap(), Some(second(4)));
+    assert_eq!(seen.last_beyond_recipients(8).unwrap(), Some(second(1)));
+    assert_eq!(seen.last_beyond_recipients(11).unwrap(), None);
+    let other = slots(&snapshot, 9).unwrap();
+    assert_eq!((other.nth_latest(1).unwrap(), other.spent_after(start).unwrap()), (None, 0));
+    assert_eq!(other.last_beyond_recipients(0).unwrap(), None);
 }
 
 /// A store of format 1 as a released version left it: every later version must open it and find everything in it.
@@ -339,7 +351,8 @@ mod format_1 {
                 let content =
                     Content { subject: Some("Grüße".into()), text: Some("Hello".into()), ..Content::default() };
                 work.create_mailing(mailing(1, 500), &content)?;
-                work.take_slot(1, Timestamp::from_millis(400), 1)?;
+                work.hold_slot(1, 1, 1)?;
+                work.spend_slot(1, 1)?;
                 let id = work.create_message(message(), "<1@example.org>", RAW)?;
                 let place = ServerPlace { mailbox: 1, folder: "INBOX", uid_validity: 4, uid: 9 };
                 work.place_message(&place, id)?;
@@ -380,7 +393,7 @@ mod format_1 {
         assert_eq!(Mailing { id: 0, ..sent }, mailing(1, 500));
         assert_eq!(content(&snapshot, 1).unwrap().subject.as_deref(), Some("Grüße"));
         assert_eq!(due_head(&snapshot, 1).unwrap(), Some((Timestamp::from_millis(500), 1)));
-        assert_eq!(latest_slot(&snapshot, 1, 1).unwrap(), Some(Timestamp::from_millis(400)));
+        assert_eq!(slots(&snapshot, 1).unwrap().nth_latest(1).unwrap(), Some(Timestamp::from_millis(400)));
         let received = get::<Message>(&snapshot, 1).unwrap().unwrap();
         assert_eq!(Message { id: 0, ..received }, message());
         assert_eq!(raw(&snapshot, 1).unwrap().as_deref(), Some(RAW));

@@ -2,7 +2,6 @@
 
 use super::Parts;
 use super::ingest::{self, FolderRole, Origin, Prepared};
-use super::scheduler::frequency;
 use super::source::{Batch, Beginning, Folders, Source};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
@@ -73,6 +72,9 @@ fn sync(parts: &Arc<Parts>, mailbox: &Mailbox, new: &mut usize) -> Result<(), Fa
     for (folder, role) in wanted {
         if let Some(folder) = folder {
             sync_folder(parts, mailbox, &mut *source, &folder, role, new)?;
+            if role == FolderRole::Inbox && !parts.tasks.stopping().is_cancelled() {
+                parts.polls.note_inbox(mailbox.id, parts.runtime.clock.now());
+            }
         }
         if parts.tasks.stopping().is_cancelled() {
             break;
@@ -159,7 +161,7 @@ pub(super) async fn record(
     let owner = get::<User>(&snapshot, mailbox.user_id)?;
     drop(snapshot);
     let before = status.sync.state();
-    let regular = now.plus(frequency(&mailbox.settings, owner.as_ref(), now));
+    let regular = now.plus(mailbox.settings.sync_frequency(owner.as_ref(), now));
     let next = match result {
         Ok(()) => {
             parts.polls.note(id, now);
