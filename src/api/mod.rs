@@ -48,13 +48,7 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn new(
-        store: Store,
-        links: Links,
-        connector: Connector,
-        sync: Option<SyncHandle>,
-        outlook: Outlook,
-    ) -> Self {
+    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>, outlook: Outlook) -> Self {
         Self {
             rate_limit: RateLimit::new(store.runtime().clock.clone()),
             store,

@@ -79,7 +79,11 @@ impl Gate {
             (Self::Hold { .. }, _) | (_, Self::Go) => self,
             (_, Self::Hold { .. }) | (Self::Go, _) => other,
             (Self::NotBefore { at, .. }, Self::NotBefore { at: later, .. }) => {
-                if later > at { other } else { self }
+                if later > at {
+                    other
+                } else {
+                    self
+                }
             }
         }
     }
@@ -99,13 +103,13 @@ pub struct Question<'a> {
 /// Asks every rule.
 pub fn ask(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreError> {
     let effective = EffectiveSettings::of(question.mailbox);
+    // While the clock is wrong, no other time means anything.
     let standing = rules::switched_off(reader, question)?.or(rules::clock(question));
-    if matches!(standing, Gate::Hold { .. }) {
+    if standing != Gate::Go {
         return Ok(standing);
     }
     let limits = rules::limits(reader, question, &effective)?;
-    Ok(standing
-        .or(rules::failure(question))
+    Ok(rules::failure(question)
         .or(rules::host(question, &effective))
         .or(rules::sync(reader, question, &effective)?)
         .or(limits))

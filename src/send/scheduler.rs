@@ -310,6 +310,13 @@ impl Scheduler {
         }
         tracing::warn!(milliseconds = skew.saturating_sub(self.skew), "the clock of this machine was set");
         self.skew = skew;
+        let store = self.parts.store.clone();
+        self.parts.tasks.spawn(async move {
+            // On disk before anything else happens: after a crash it would look like time that passed.
+            if let Err(error) = store.write_patiently(|work| work.keep_the_clock()).await {
+                tracing::error!(%error, "a clock that was set could not be recorded");
+            }
+        });
         if let Err(error) = self.read_all_heads() {
             tracing::error!(%error, "what waits could not be read");
         }

@@ -16,7 +16,7 @@ mod mailboxes;
 mod mailings;
 mod messages;
 #[cfg(test)]
-mod powercut;
+pub(crate) mod powercut;
 mod query;
 mod reader;
 mod record;
@@ -127,11 +127,8 @@ impl Store {
         drop(snapshot);
         let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
-        let writer = writer::Writer::start(
-            database.clone(),
-            (vault.clone(), runtime.clone(), timeline.clone()),
-            committed,
-        )?;
+        let writer =
+            writer::Writer::start(database.clone(), (vault.clone(), runtime.clone(), timeline.clone()), committed)?;
         Ok(Self { database, writer: Arc::new(writer), events, vault, runtime, timeline })
     }
 

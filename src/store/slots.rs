@@ -7,8 +7,8 @@
 //! a binary search however long the window is.
 
 use super::codec::{Key, decode, encode, trailing_id};
-use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::mailings::due_of;
+use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::tables::{SLOTS_BEFORE, SLOTS_HELD, SLOTS_SPENT};
 use super::{StoreError, Work};
 use crate::domain::time::Timestamp;

@@ -90,7 +90,9 @@ impl Work<'_> {
         })?;
         for key in old {
             let millis = key.get(8..16).and_then(|octets| octets.try_into().ok()).map(u64::from_be_bytes);
-            let Some(millis) = millis else { return Err(StoreError::Corrupt("a traffic key of the wrong length".into())) };
+            let Some(millis) = millis else {
+                return Err(StoreError::Corrupt("a traffic key of the wrong length".into()));
+            };
             self.remove(TRAFFIC, &key)?;
             let at = Timestamp::from_millis((millis ^ (1 << 63)).cast_signed());
             self.change_bins(message.mailbox_id, at, |count| count.saturating_sub(1))?;

@@ -43,6 +43,12 @@ impl<'t> Work<'t> {
         self.moment
     }
 
+    /// Makes this a commit even if nothing else is written: what the clock did goes with it.
+    pub fn keep_the_clock(&mut self) -> Result<(), StoreError> {
+        self.dirty = true;
+        Ok(())
+    }
+
     pub fn runtime(&self) -> &Runtime {
         self.runtime
     }

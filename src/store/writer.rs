@@ -89,7 +89,8 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (queue, mut units) = channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
-        let mut thread = Thread { database, vault, runtime, timeline, committed, broken: None, is_broken: broken.clone() };
+        let mut thread =
+            Thread { database, vault, runtime, timeline, committed, broken: None, is_broken: broken.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve(&mut units))

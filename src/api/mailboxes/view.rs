@@ -38,8 +38,7 @@ impl Shows for Mailbox {
             status.sync.success_at = Some(polled);
         }
         let waiting = due_head(reader, self.id)?.map(|(due, _)| due);
-        let question =
-            Question { mailbox: self, status: &status, recipients: 1, moment, outlook: &api.outlook };
+        let question = Question { mailbox: self, status: &status, recipients: 1, moment, outlook: &api.outlook };
         let gate = gate::ask(reader, &question)?;
         let counters = counters(reader, &question)?;
         let (send_state, send_reason) =

@@ -160,9 +160,8 @@ fn all_mail<R: Reader>(
     count: u64,
 ) -> Result<Gate, StoreError> {
     let now = question.moment.now;
-    let is_open = |at: Timestamp| -> Result<bool, StoreError> {
-        Ok(emails_in_day(reader, question, slots, at)? < count)
-    };
+    let is_open =
+        |at: Timestamp| -> Result<bool, StoreError> { Ok(emails_in_day(reader, question, slots, at)? < count) };
     if is_open(now)? {
         return Ok(Gate::Go);
     }
@@ -172,7 +171,8 @@ fn all_mail<R: Reader>(
         let middle = shut + (open - shut) / 2;
         if is_open(Timestamp::from_millis(middle))? { open = middle } else { shut = middle }
     }
-    let reason = format!("You've reached the limit of {count} emails in 24 hours, sent and received (maxEmailsPerDay).");
+    let reason =
+        format!("You've reached the limit of {count} emails in 24 hours, sent and received (maxEmailsPerDay).");
     Ok(Gate::not_before(Timestamp::from_millis(open), Why::Limit, reason))
 }
 
@@ -227,9 +227,9 @@ fn spread<R: Reader>(question: &Question<'_>, slots: &Slots<'_, R>, count: u64) 
     let (Some(last), true) = (last, count > 0) else { return Ok(Gate::Go) };
     let used = slots.spent_after(day_ago)? + slots.held();
     let left = count.saturating_sub(used);
-    let until_more = slots.first_after(day_ago)?.map_or(DAY, |first| {
-        Duration::from_millis(first.plus(DAY).millis_since(now).max(0).unsigned_abs())
-    });
+    let until_more = slots
+        .first_after(day_ago)?
+        .map_or(DAY, |first| Duration::from_millis(first.plus(DAY).millis_since(now).max(0).unsigned_abs()));
     let parts = |whole: Duration, parts: u64| {
         Duration::from_millis(u64::try_from(whole.as_millis()).unwrap_or(u64::MAX) / parts.max(1))
     };
