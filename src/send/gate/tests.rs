@@ -360,7 +360,7 @@ async fn a_clock_before_the_last_commit_holds_sending_until_it_is_right() {
     let bench = bench.restart().await;
     assert_eq!(bench.ask().why(), Some(Why::Clock));
     bench.clock.set(right.plus(HOUR));
-    assert_eq!(waits(&bench, &bench.ask()).0, 23 * 3_600_000 + 10);
+    assert_eq!(waits(&bench, &bench.ask()).0, 23 * 3_600_000 + 5);
 }
 
 #[derive(Clone, Debug)]
