@@ -89,7 +89,7 @@ pub struct App {
     address: Option<SocketAddr>,
     socket: PathBuf,
     server: ServerHandle,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    serving: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
     engines: Option<Engines>,
 }
 
@@ -158,7 +158,7 @@ impl App {
             server = server.listen(listener).map_err(|error| failed(&error))?;
         }
         let server = server.run();
-        Ok(Self { store, address, socket, server: server.handle(), serving: tokio::spawn(server), engines })
+        Ok(Self { store, address, socket, server: server.handle(), serving: Some(tokio::spawn(server)), engines })
     }
 
     /// Where the API is served.
@@ -174,22 +174,27 @@ impl App {
         &self.store
     }
 
-    /// Takes no more requests, lets the engines finish what is in flight (30 s), lets go of the store.
-    pub async fn stop(self) {
+    /// Takes no more requests and lets the engines finish what is in flight (30 s). The store can still be read.
+    pub async fn wind_down(&mut self) {
+        let Some(serving) = self.serving.take() else { return };
         self.server.stop(true).await;
-        if let Some(engines) = &self.engines {
+        if let Some(engines) = self.engines.take() {
             let (send, sync, upkeep) =
                 tokio::join!(engines.send.stop(PATIENCE), engines.sync.stop(PATIENCE), engines.upkeep.stop(PATIENCE));
             if !(send && sync && upkeep) {
                 tracing::warn!(send, sync, upkeep, "some work was still in flight; the next start takes it up");
             }
         }
-        if let Ok(Err(error)) = self.serving.await {
+        if let Ok(Err(error)) = serving.await {
             tracing::error!(%error, "the web server ended with an error");
         }
         // The socket is ours; a missing file is what we want.
         let _ = std::fs::remove_file(&self.socket);
-        drop(self.engines);
+    }
+
+    /// Winds down and lets go of the store.
+    pub async fn stop(mut self) {
+        self.wind_down().await;
         if !self.store.close().await {
             tracing::warn!("the store is still held by a request that did not end");
         }

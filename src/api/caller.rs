@@ -90,8 +90,9 @@ fn identify(request: &HttpRequest) -> Result<Caller, ApiError> {
     } else {
         return Err(ApiError::invalid_access_token());
     };
-    let counted = api.rate_limit.count(user.id)?;
+    let (counted, admitted) = api.rate_limit.count(user.id);
     request.extensions_mut().insert(counted);
+    admitted?;
     Ok(Caller(user))
 }
 

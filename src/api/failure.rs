@@ -15,6 +15,8 @@ pub enum Refusal {
     NotFound(&'static Resource, u64),
     Conflict(String),
     Forbidden(String),
+    /// An answer of its own.
+    Api(ApiError),
 }
 
 impl From<StoreError> for Refusal {
@@ -39,6 +41,7 @@ impl From<Refusal> for ApiError {
             Refusal::NotFound(resource, id) => Self::not_found(resource, id),
             Refusal::Conflict(detail) => Self::conflict(detail),
             Refusal::Forbidden(detail) => Self::forbidden(detail),
+            Refusal::Api(error) => error,
         }
     }
 }

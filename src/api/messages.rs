@@ -2,22 +2,23 @@
 
 use super::Api;
 use super::caller::Caller;
+use super::path::at;
 use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox, visible};
 use crate::domain::list::Filter;
 use crate::domain::message::{Message, RESOURCE};
 use crate::domain::resource::Resource;
 use crate::jsonapi::{ApiError, Permissions, path_id};
 use crate::mime;
-use crate::store::{Reader, Snapshot, StoreError, raw};
+use crate::store::{Reader, StoreError, raw};
 use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/messages").route(web::get().to(list)))
-        .service(web::resource("/messages/{id}").route(web::get().to(show)))
-        .service(web::resource("/messages/{id}/raw").route(web::get().to(show_raw)));
+        .service(at("/messages").get(list))
+        .service(at("/messages/{id}").get(show))
+        .service(at("/messages/{id}/raw").get(show_raw));
 }
 
 impl Shows for Message {
@@ -31,9 +32,9 @@ impl Shows for Message {
         own_mailboxes(caller, reader)
     }
 
-    fn attributes(&self, _: &Api, snapshot: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, _: &Api, reader: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
         // Bodies are read from the raw octets, so that they are stored once.
-        let bodies = raw(snapshot, self.id)?.map(|raw| mime::parse(&raw));
+        let bodies = raw(reader, self.id)?.map(|raw| mime::parse(&raw));
         let (text, html) = bodies.map_or((None, None), |bodies| (bodies.text, bodies.html));
         let bracketed = |id: &String| format!("<{id}>");
         let mut shown = json!({
@@ -64,7 +65,7 @@ impl Shows for Message {
         Ok(shown.as_object_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(vec![("mailbox", Some(self.mailbox_id)), ("mailing", self.mailing_id)])
     }
 

@@ -8,10 +8,12 @@
 
 pub mod caller;
 mod failure;
+mod idempotency;
 mod live_tests;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod path;
 mod rate_limit;
 mod root;
 mod shown;
@@ -38,6 +40,8 @@ pub struct Api {
     pub sync: Option<SyncHandle>,
     pub live_tests: live_tests::Throttle,
     pub rate_limit: RateLimit,
+    /// Creates under way that carry an `Idempotency-Key`.
+    pub creates: idempotency::UnderWay,
 }
 
 impl Api {
@@ -49,6 +53,7 @@ impl Api {
             connector,
             sync,
             live_tests: live_tests::Throttle::default(),
+            creates: idempotency::UnderWay::default(),
         }
     }
 }
@@ -89,6 +94,6 @@ pub async fn headers(
 }
 
 /// What no route answers.
-pub async fn no_route(request: HttpRequest) -> Result<actix_web::HttpResponse, ApiError> {
+pub async fn no_route(request: HttpRequest, _: Option<caller::Caller>) -> Result<actix_web::HttpResponse, ApiError> {
     Err(ApiError::route_not_found(request.path()))
 }

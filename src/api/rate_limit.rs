@@ -30,8 +30,8 @@ impl RateLimit {
         Self { clock, counts: Mutex::default() }
     }
 
-    /// Counts a request; an error once the hour's share is used up.
-    pub fn count(&self, user: u64) -> Result<Counted, ApiError> {
+    /// Counts a request; what it was counted as, and an error once the hour's share is used up.
+    pub fn count(&self, user: u64) -> (Counted, Result<(), ApiError>) {
         let now = self.clock.now().millis();
         let hour = now.div_euclid(HOUR);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,10 +41,12 @@ impl RateLimit {
         let used = counts.1.entry(user).or_default();
         *used += 1;
         let reset = (hour + 1) * HOUR;
-        if *used > LIMIT {
-            return Err(ApiError::rate_limited(Duration::from_millis((reset - now).unsigned_abs())));
-        }
-        Ok(Counted { remaining: LIMIT - *used, reset: reset / 1000 })
+        let admitted = if *used > LIMIT {
+            Err(ApiError::rate_limited(Duration::from_millis((reset - now).unsigned_abs())))
+        } else {
+            Ok(())
+        };
+        (Counted { remaining: LIMIT.saturating_sub(*used), reset: reset / 1000 }, admitted)
     }
 }
 
@@ -68,13 +70,14 @@ mod tests {
     fn the_count_is_per_user_and_starts_anew_with_the_hour() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(10 * HOUR + 5)));
         let limit = RateLimit::new(clock.clone());
-        assert_eq!(limit.count(1).unwrap().remaining, LIMIT - 1);
-        assert_eq!(limit.count(1).unwrap().remaining, LIMIT - 2);
-        let other = limit.count(2).unwrap();
+        assert_eq!(limit.count(1).0.remaining, LIMIT - 1);
+        assert_eq!(limit.count(1).0.remaining, LIMIT - 2);
+        let other = limit.count(2).0;
         assert_eq!((other.remaining, other.reset), (LIMIT - 1, 11 * HOUR / 1000));
         limit.counts.lock().unwrap().1.insert(1, LIMIT);
-        assert!(limit.count(1).is_err());
+        let (refused, admitted) = limit.count(1);
+        assert!(refused.remaining == 0 && admitted.is_err());
         clock.advance(Duration::from_hours(1));
-        assert_eq!(limit.count(1).unwrap().remaining, LIMIT - 1);
+        assert_eq!(limit.count(1).0.remaining, LIMIT - 1);
     }
 }

@@ -2,16 +2,17 @@
 
 use super::Api;
 use super::caller::Caller;
+use super::path::at;
 use crate::jsonapi::{ApiError, ok};
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("").route(web::get().to(identity)))
-        .service(web::resource("/").route(web::get().to(identity)))
-        .service(web::resource("/stages").route(web::get().to(empty)))
-        .service(web::resource("/accounts").route(web::get().to(empty)));
+        .service(at("").get(identity))
+        .service(at("/").get(identity))
+        .service(at("/stages").get(empty))
+        .service(at("/accounts").get(empty));
 }
 
 /// Who the caller is.

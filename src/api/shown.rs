@@ -10,8 +10,9 @@ use crate::domain::user::User;
 use crate::jsonapi::{
     ApiError, Document, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown, object, ok,
 };
-use crate::store::{Reader, Record, Snapshot, StoreError, get, list};
-use actix_web::{HttpRequest, HttpResponse};
+use crate::store::{Reader, Record, StoreError, get, list};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
 /// Every resource that can be included or narrowed with `fields`.
@@ -33,12 +34,17 @@ pub(super) trait Shows: Record {
     fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError>;
 
     /// The readable attributes.
-    fn attributes(&self, api: &Api, snapshot: &Snapshot, caller: &Caller) -> Result<Map<String, Value>, StoreError>;
+    fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError>;
 
     /// The other ends of the to-one relationships.
-    fn related(&self, snapshot: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError>;
+    fn related(&self, reader: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError>;
 
     fn permissions(&self, caller: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError>;
+
+    /// The entity tag of what a client can write, where `If-Match` is honoured.
+    fn tag(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The query of a request against a resource.
@@ -93,7 +99,15 @@ pub(super) fn answer_show<R: Shows>(
         include(api, &snapshot, caller, &record, &wanted, &mut included)?;
         document = document.including(included);
     }
-    Ok(ok(&document))
+    Ok(tagged(ok(&document), record.tag()))
+}
+
+/// Adds the entity tag of the record that an answer shows.
+pub(super) fn tagged(mut response: HttpResponse, tag: Option<String>) -> HttpResponse {
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// The record, if it exists for the caller.
@@ -107,20 +121,36 @@ pub(super) fn visible<R: Shows>(reader: &impl Reader, caller: &Caller, id: u64) 
 /// The object of a record as the request wants it.
 pub(super) fn show<R: Shows>(
     api: &Api,
-    snapshot: &Snapshot,
+    reader: &impl Reader,
     caller: &Caller,
     record: &R,
     wanted: &ListRequest,
 ) -> Result<ResourceObject, StoreError> {
-    let permissions = if wanted.authorization_meta { Some(record.permissions(caller, snapshot)?) } else { None };
+    let permissions = if wanted.authorization_meta { Some(record.permissions(caller, reader)?) } else { None };
     let shown = Shown { links: &api.links, fields: wanted.fields(R::RESOURCE.name), permissions };
-    let attributes = record.attributes(api, snapshot, caller)?;
-    Ok(object(R::RESOURCE, record.id(), attributes, &record.related(snapshot)?, &shown))
+    let attributes = record.attributes(api, reader, caller)?;
+    Ok(object(R::RESOURCE, record.id(), attributes, &record.related(reader)?, &shown))
+}
+
+/// How the answer of a create shows what was created, also from inside the unit of work that creates it.
+#[derive(Clone)]
+pub(super) struct View {
+    pub api: web::Data<Api>,
+    pub caller: Caller,
+    pub wanted: ListRequest,
+}
+
+impl View {
+    /// Its location and its document.
+    pub fn created<R: Shows>(&self, reader: &impl Reader, record: &R) -> Result<(String, Document), StoreError> {
+        let object = show(&self.api, reader, &self.caller, record, &self.wanted)?;
+        Ok((self.api.links.record(R::RESOURCE.plural, record.id()), Document::new(object)))
+    }
 }
 
 fn include<R: Shows>(
     api: &Api,
-    snapshot: &Snapshot,
+    reader: &impl Reader,
     caller: &Caller,
     record: &R,
     wanted: &ListRequest,
@@ -128,14 +158,14 @@ fn include<R: Shows>(
 ) -> Result<(), StoreError> {
     for path in &wanted.include {
         let segments: Vec<&str> = path.split('.').collect();
-        follow(api, snapshot, caller, record, &segments, wanted, included)?;
+        follow(api, reader, caller, record, &segments, wanted, included)?;
     }
     Ok(())
 }
 
 fn follow<R: Shows>(
     api: &Api,
-    snapshot: &Snapshot,
+    reader: &impl Reader,
     caller: &Caller,
     record: &R,
     path: &[&str],
@@ -144,33 +174,33 @@ fn follow<R: Shows>(
 ) -> Result<(), StoreError> {
     let Some((name, rest)) = path.split_first() else { return Ok(()) };
     let Some(target) = R::RESOURCE.relationship(name).map(|relationship| relationship.target) else { return Ok(()) };
-    let related = record.related(snapshot)?;
+    let related = record.related(reader)?;
     let Some(id) = related.iter().find(|(relationship, _)| relationship == name).and_then(|(_, id)| *id) else {
         return Ok(());
     };
     match target {
-        "user" => follow_to::<User>(api, snapshot, caller, id, rest, wanted, included),
-        "mailbox" => follow_to::<Mailbox>(api, snapshot, caller, id, rest, wanted, included),
-        "mailing" => follow_to::<Mailing>(api, snapshot, caller, id, rest, wanted, included),
+        "user" => follow_to::<User>(api, reader, caller, id, rest, wanted, included),
+        "mailbox" => follow_to::<Mailbox>(api, reader, caller, id, rest, wanted, included),
+        "mailing" => follow_to::<Mailing>(api, reader, caller, id, rest, wanted, included),
         _ => Ok(()),
     }
 }
 
 fn follow_to<R: Shows>(
     api: &Api,
-    snapshot: &Snapshot,
+    reader: &impl Reader,
     caller: &Caller,
     id: u64,
     rest: &[&str],
     wanted: &ListRequest,
     included: &mut Vec<ResourceObject>,
 ) -> Result<(), StoreError> {
-    let Some(record) = get::<R>(snapshot, id)? else { return Ok(()) };
-    if !record.is_visible(caller, snapshot)? {
+    let Some(record) = get::<R>(reader, id)? else { return Ok(()) };
+    if !record.is_visible(caller, reader)? {
         return Ok(());
     }
-    included.push(show(api, snapshot, caller, &record, wanted)?);
-    follow(api, snapshot, caller, &record, rest, wanted, included)
+    included.push(show(api, reader, caller, &record, wanted)?);
+    follow(api, reader, caller, &record, rest, wanted, included)
 }
 
 /// The ids of the mailboxes a caller sees, as a filter on `mailbox.id`; `None` sees all.

@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::caller::{Caller, token_hash};
+use super::path::at;
 use super::shown::{Shows, answer_list, request_of, show, visible};
 use crate::domain::list::{Filter, Test};
 use crate::domain::problem::Problem;
@@ -12,7 +13,7 @@ use crate::domain::user::{Token, User};
 use crate::jsonapi::{
     ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, no_content, path_id,
 };
-use crate::store::{Reader, Snapshot, StoreError, get};
+use crate::store::{Reader, StoreError, get};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -31,9 +32,7 @@ pub static RESOURCE: Resource = Resource {
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/tokens").route(web::get().to(list)).route(web::post().to(create)))
-        .service(web::resource("/tokens/{id}").route(web::delete().to(revoke)));
+    config.service(at("/tokens").get(list).post(create)).service(at("/tokens/{id}").delete(revoke));
 }
 
 impl Shows for Token {
@@ -48,12 +47,12 @@ impl Shows for Token {
         Ok((!caller.is_admin()).then_some(own))
     }
 
-    fn attributes(&self, _: &Api, _: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, _: &Api, _: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
         let attributes = json!({"createdAt": self.created_at, "expiresAt": self.expires_at, "name": self.name});
         Ok(attributes.as_object().cloned().unwrap_or_default())
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(vec![("user", Some(self.user_id))])
     }
 

@@ -3,6 +3,7 @@
 use super::Api;
 use super::caller::{Caller, is_local_operator};
 use super::failure::Refusal;
+use super::path::at;
 use super::shown::{Shows, answer_list, answer_show, request_of, show};
 use crate::domain::address::Address;
 use crate::domain::list::{Filter, Test};
@@ -11,14 +12,12 @@ use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{RESOURCE, Role, User};
 use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, path_id};
-use crate::store::{Reader, Snapshot, StoreError, Work, first_admin, user_by_email};
+use crate::store::{Reader, StoreError, Work, first_admin, user_by_email};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/users").route(web::get().to(list)).route(web::post().to(create)))
-        .service(web::resource("/users/{id}").route(web::get().to(show_one)));
+    config.service(at("/users").get(list).post(create)).service(at("/users/{id}").get(show_one));
 }
 
 impl Shows for User {
@@ -32,7 +31,7 @@ impl Shows for User {
         Ok(caller.sees_only().map(|id| Filter { field: "id".into(), test: Test::OneOf(vec![id.into()]) }))
     }
 
-    fn attributes(&self, _: &Api, _: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, _: &Api, _: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
         let attributes = json!({
             "createdAt": self.created_at,
             "email": self.email,
@@ -48,7 +47,7 @@ impl Shows for User {
         Ok(attributes.as_object().cloned().unwrap_or_default())
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(Vec::new())
     }
 

@@ -1,6 +1,6 @@
 //! What can be typed: the verbs and the options that all of them share.
 
-use super::{demo, serve};
+use super::{api, demo, mailbox, message, send, serve, setup, token};
 use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ pub struct Global {
     /// Print only the value: a token, an id
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Print without colours, as NO_COLOR does
-    #[arg(long, global = true)]
+    // As an attribute: a name in capitals in a comment would want backticks, which a terminal does not.
+    #[arg(long, global = true, help = "Print without colours, as NO_COLOR does")]
     pub no_color: bool,
     /// The data directory of the instance
     #[arg(long, global = true, value_name = "DIR")]
@@ -70,4 +70,82 @@ pub enum Verb {
     Serve(serve::Serve),
     /// Try everything in a temporary directory, with a mail server of its own
     Demo(demo::Demo),
+    /// Make the first administrator
+    Setup(setup::Setup),
+    /// API tokens
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Mailboxes
+    #[command(subcommand)]
+    Mailbox(mailbox::Mailbox),
+    /// Send a mailing
+    Send(send::Send),
+    /// Synced messages
+    #[command(subcommand)]
+    Message(message::Message),
+    /// Tell whether the server can do its work
+    Health,
+    /// Make any request of the API
+    Api(api::Api),
+    /// Show where this instance keeps its things
+    Paths,
+    /// Explain a verb, or the exit codes: help exit-codes
+    Help {
+        #[arg(value_name = "VERB")]
+        topic: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_declaration_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_every_verb_stand_before_or_after_it() {
+        for line in ["postroom --json --data-dir /d mailbox list", "postroom mailbox list --data-dir /d --json"] {
+            let global = parse(line).unwrap().global;
+            assert!(global.json && global.data_dir.as_deref() == Some("/d"), "{line}");
+        }
+        assert_eq!(
+            parse("postroom health --as ann@example.org").unwrap().global.act_as.as_deref(),
+            Some("ann@example.org")
+        );
+    }
+
+    #[test]
+    fn several_recipients_follow_one_option_or_several() {
+        for line in ["--to a@x b@x", "--to a@x --to b@x"] {
+            let line = format!("postroom send --from c@x {line} --subject s --text -");
+            let Verb::Send(send) = parse(&line).unwrap().verb else { panic!("{line}") };
+            assert!(format!("{send:?}").contains(r#"to: ["a@x", "b@x"]"#), "{send:?}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_wrong_usage() {
+        for line in [
+            "postroom",
+            "postroom serv",
+            "postroom mailbox",
+            "postroom mailbox add",
+            "postroom mailbox add a@x --password secret",
+            "postroom send --from a@x --to b@x --subject s",
+            "postroom token revoke one",
+            "postroom message list --limit 0",
+            "postroom serve --link",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.use_stderr() && error.exit_code() == 2, "{line}: {error}");
+        }
+    }
 }

@@ -45,7 +45,7 @@ impl Exit {
     /// The one that an answer of the API stands for; `None` below 400.
     pub fn of_status(status: u16) -> Option<Self> {
         match status {
-            ..400 => None,
+            0..=399 => None,
             401 | 403 => Some(Self::NotAllowed),
             404 => Some(Self::NotFound),
             _ => Some(Self::Failed),

@@ -4,6 +4,7 @@
 
 use super::exit::Failure;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 
 /// How to print.
@@ -16,7 +17,7 @@ pub struct Output {
 impl Output {
     /// Prints the one of the three that was asked for; nothing if it is empty.
     pub fn show(
-        &self,
+        self,
         document: impl FnOnce() -> Value,
         value: impl FnOnce() -> String,
         text: impl FnOnce() -> String,
@@ -32,7 +33,7 @@ impl Output {
     }
 
     /// A remark beside the result, on standard error; none with `--quiet`.
-    pub fn note(&self, text: &str) {
+    pub fn note(self, text: &str) {
         if !self.quiet {
             say(text);
         }
@@ -62,7 +63,7 @@ pub fn json_text(document: &Value) -> String {
     for letter in text.chars() {
         if letter != '\n' && is_harmful(letter) {
             // All of them lie in the basic plane: one unit of UTF-16 each.
-            escaped.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            let _ = write!(escaped, "\\u{:04x}", u32::from(letter));
         } else {
             escaped.push(letter);
         }
@@ -106,6 +107,15 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
         text += &line(&row.iter().map(String::as_str).collect::<Vec<_>>());
     }
     text
+}
+
+/// Names and values below each other; the values start in one column.
+pub fn pairs(lines: &[(String, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, value): &(String, String)| {
+        format!("{name:<width$}  {}", on_one_line(value)).trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(line).collect()
 }
 
 #[cfg(test)]

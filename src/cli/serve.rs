@@ -28,7 +28,7 @@ pub struct Serve {
     public_url: Option<String>,
 }
 
-pub fn run(serve: &Serve, global: &Global, output: &Output) -> Result<(), Failure> {
+pub fn run(serve: &Serve, global: &Global, output: Output) -> Result<(), Failure> {
     let mut overrides = global.overrides();
     if let Some(address) = &serve.listen {
         overrides.set("listen", address);
@@ -46,7 +46,7 @@ pub fn run(serve: &Serve, global: &Global, output: &Output) -> Result<(), Failur
 }
 
 /// Threads are bounded: memory is, too. (glibc keeps an arena per thread; fewer threads, fewer arenas.)
-fn runtime(config: &Config) -> io::Result<Runtime> {
+pub(super) fn runtime(config: &Config) -> io::Result<Runtime> {
     let workers = match config.server.threads {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         threads => usize::try_from(threads).unwrap_or(2),
@@ -61,7 +61,7 @@ fn runtime(config: &Config) -> io::Result<Runtime> {
         .build()
 }
 
-async fn until_told(loaded: &Loaded, global: &Global, output: &Output) -> Result<(), Failure> {
+async fn until_told(loaded: &Loaded, global: &Global, output: Output) -> Result<(), Failure> {
     // From here on no signal ends the process by itself: an early one waits for the start.
     let mut signals =
         Signals::new().map_err(|error| Failure::failed(format!("Signals cannot be received: {error}.")))?;
@@ -83,7 +83,7 @@ async fn until_told(loaded: &Loaded, global: &Global, output: &Output) -> Result
     }
 }
 
-fn announce(app: &App, output: &Output) -> Result<(), Failure> {
+fn announce(app: &App, output: Output) -> Result<(), Failure> {
     let Some(address) = app.address() else { return Ok(()) };
     let url = format!("http://{address}");
     let version = env!("CARGO_PKG_VERSION");

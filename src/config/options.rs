@@ -123,8 +123,8 @@ options! {
     net ("") NetConfig {
         /// A PEM file with certificate authorities to trust beside the system's.
         extra_ca_file: Option<PathBuf> = None;
-        /// Whether every mailbox may use servers on loopback and private addresses and on other than the mail ports,
-        /// not only those whose host an administrator set.
+        /// Whether every mailbox may use servers on loopback and private addresses, not only those whose host an
+        /// administrator set. Ports other than the mail ports always need an administrator.
         allow_private_hosts: bool = false;
         /// Whether mail and passwords may go over the internet unencrypted to a server that offers no STARTTLS.
         allow_plaintext: bool = false;

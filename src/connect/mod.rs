@@ -3,6 +3,10 @@
 //! - [`effective`]: what a mailbox's settings come down to, from the record, what it implies, and presets.
 //! - [`credential`]: a secret opened for one session, also for a draft that is not saved yet.
 //! - [`smtp`]: one SMTP session over [`crate::net`].
+//! - [`imap`]: one IMAP session over [`crate::net`]; the one place that knows the `imap` crate.
+//! - [`live_test`]: the staged live tests behind `testSend`, `testSync`, `validateSend` and `validateSync`.
+//!
+//! [`Connector`] ties them together for one running instance.
 //!
 //! Promises: no credential leaves before the connection is as safe as the settings want it; a secret is in memory only
 //! while a session logs in; whatever a server says is bounded in size, depth, count and time, and a panic that it
@@ -10,15 +14,19 @@
 
 pub mod credential;
 pub mod effective;
+pub mod imap;
+pub mod live_test;
 pub mod smtp;
 
-use crate::domain::failure::{Failure, Stage};
-use crate::domain::mailbox::{Mailbox, Side};
+use crate::domain::failure::Failure;
+use crate::domain::mailbox::Mailbox;
 use crate::domain::stages::Stages;
 use crate::net::Network;
+use crate::providers::texts::refined;
 use crate::vault::Vault;
 use credential::Draft;
 use effective::{EffectiveSettings, SyncSettings};
+use imap::{ImapLimits, ImapSession};
 use smtp::{Credential, SmtpSession, SmtpSettings, Timeouts};
 
 /// Opens sessions for mailboxes: the network to reach servers over, and the vault to open secrets with.
@@ -40,6 +48,15 @@ impl Connector {
 
     /// A session for sending, logged in.
     pub async fn open_smtp(&self, draft: &Draft<'_>, stages: &mut Stages) -> Result<SmtpSession, Failure> {
+        self.open_smtp_within(draft, Timeouts::default(), stages).await
+    }
+
+    async fn open_smtp_within(
+        &self,
+        draft: &Draft<'_>,
+        timeouts: Timeouts,
+        stages: &mut Stages,
+    ) -> Result<SmtpSession, Failure> {
         let send = EffectiveSettings::of_draft(draft).send?;
         let credential = match send.secret {
             Some(field) => {
@@ -48,13 +65,23 @@ impl Connector {
             }
             None => None,
         };
-        let settings = SmtpSettings {
-            endpoint: send.endpoint,
-            credential,
-            hello_name: hello_name(draft.mailbox()),
-            timeouts: Timeouts::default(),
-        };
-        SmtpSession::open(&self.network, &settings, stages).await
+        let settings =
+            SmtpSettings { endpoint: send.endpoint, credential, hello_name: hello_name(draft.mailbox()), timeouts };
+        SmtpSession::open(&self.network, &settings, stages).await.map_err(refined)
+    }
+
+    /// A session for syncing, logged in, and the name of the folder that counts as the inbox. Blocks: only for threads
+    /// that may, inside a tokio runtime.
+    pub fn open_imap(
+        &self,
+        draft: &Draft<'_>,
+        stages: &mut Stages,
+        limits: ImapLimits,
+    ) -> Result<(ImapSession, String), Failure> {
+        let sync = EffectiveSettings::of_draft(draft).sync?;
+        let secret = draft.open(&self.vault, sync.secret)?;
+        let session = ImapSession::open(&self.network, &sync, &secret, stages, limits)?;
+        Ok((session, sync.inbox))
     }
 }
 
@@ -63,18 +90,4 @@ fn hello_name(mailbox: &Mailbox) -> String {
     use crate::domain::address::Address;
     Address::parse(&mailbox.settings.email)
         .map_or_else(|_| "localhost".to_owned(), |address| address.domain_ascii().to_owned())
-}
-
-impl Connector {
-    pub async fn live_test(&self, _: Side, _: &Draft<'_>) -> (Stages, Result<(), Failure>) {
-        (Stages::new(), Err(Failure::config(Stage::Settings, "Live tests are not built yet.")))
-    }
-}
-
-pub mod live_test {
-    use crate::domain::failure::Failure;
-    use crate::domain::mailbox::Side;
-    pub fn blame(_: &Failure, _: Side) -> &'static str {
-        "email"
-    }
 }

@@ -59,8 +59,8 @@ pub const OTHER: (u64, &str) = (0, "other");
 const NOTHING_KNOWN: Limits =
     Limits { messages_per_day: None, recipients_per_day: None, recipients_per_message: None, calendar_day: false };
 
-const fn server(host: &'static str, port: u16) -> Option<Server> {
-    Some(Server { host, port, login: Login::Address })
+const fn server(host: &'static str, port: u16) -> Server {
+    Server { host, port, login: Login::Address }
 }
 
 const fn preset(id: u64, name: &'static str, title: &'static str) -> Preset {
@@ -84,8 +84,8 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         providers: &["gmail", "gmail_api", "google_oauth2"],
         domains: &["gmail.com", "googlemail.com"],
-        imap: server("imap.gmail.com", 993),
-        smtp: server("smtp.gmail.com", 465),
+        imap: Some(server("imap.gmail.com", 993)),
+        smtp: Some(server("smtp.gmail.com", 465)),
         limits: Limits { messages_per_day: Some(500), recipients_per_message: Some(100), ..NOTHING_KNOWN },
         files_sent_copies: true,
         ..preset(1, "gmail", "Gmail")
@@ -93,16 +93,16 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         providers: &["office_365", "office365_oauth2", "exchange_online"],
         domains: &["onmicrosoft.com"],
-        imap: server("outlook.office365.com", 993),
-        smtp: server("smtp.office365.com", 587),
+        imap: Some(server("outlook.office365.com", 993)),
+        smtp: Some(server("smtp.office365.com", 587)),
         limits: Limits { recipients_per_day: Some(10_000), recipients_per_message: Some(500), ..NOTHING_KNOWN },
         files_sent_copies: true,
         ..preset(2, "office_365", "Microsoft 365")
     },
     Preset {
         domains: &["outlook.com", "hotmail.com", "live.com", "msn.com"],
-        imap: server("outlook.office365.com", 993),
-        smtp: server("smtp-mail.outlook.com", 587),
+        imap: Some(server("outlook.office365.com", 993)),
+        smtp: Some(server("smtp-mail.outlook.com", 587)),
         limits: Limits { messages_per_day: Some(300), recipients_per_message: Some(500), ..NOTHING_KNOWN },
         files_sent_copies: true,
         ..preset(3, "outlook", "Outlook.com")
@@ -115,8 +115,8 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         providers: &["rackspace"],
         domains: &["emailsrvr.com"],
-        imap: server("secure.emailsrvr.com", 993),
-        smtp: server("secure.emailsrvr.com", 465),
+        imap: Some(server("secure.emailsrvr.com", 993)),
+        smtp: Some(server("secure.emailsrvr.com", 465)),
         limits: Limits { recipients_per_day: Some(10_000), calendar_day: true, ..NOTHING_KNOWN },
         ..preset(5, "rackspace", "Rackspace Email")
     },
@@ -130,16 +130,16 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         providers: &["yahoo"],
         domains: &["yahoo.com", "yahoo.co.uk", "yahoo.de", "yahoo.fr", "ymail.com", "rocketmail.com"],
-        imap: server("imap.mail.yahoo.com", 993),
-        smtp: server("smtp.mail.yahoo.com", 465),
+        imap: Some(server("imap.mail.yahoo.com", 993)),
+        smtp: Some(server("smtp.mail.yahoo.com", 465)),
         limits: Limits { messages_per_day: Some(500), recipients_per_message: Some(100), ..NOTHING_KNOWN },
         ..preset(7, "yahoo", "Yahoo Mail")
     },
     Preset {
         providers: &["aol"],
         domains: &["aol.com", "verizon.net"],
-        imap: server("imap.aol.com", 993),
-        smtp: server("smtp.aol.com", 465),
+        imap: Some(server("imap.aol.com", 993)),
+        smtp: Some(server("smtp.aol.com", 465)),
         ..preset(8, "aol", "AOL Mail")
     },
     // support.apple.com/102198 and 102525: the user name for IMAP is the part before the @, for SMTP the whole address.
@@ -147,7 +147,7 @@ pub static PRESETS: &[Preset] = &[
         providers: &["icloud"],
         domains: &["icloud.com", "me.com", "mac.com"],
         imap: Some(Server { host: "imap.mail.me.com", port: 993, login: Login::LocalPart }),
-        smtp: server("smtp.mail.me.com", 587),
+        smtp: Some(server("smtp.mail.me.com", 587)),
         limits: Limits {
             messages_per_day: Some(1_000),
             recipients_per_day: Some(1_000),
@@ -159,83 +159,83 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         providers: &["fastmail"],
         domains: &["fastmail.com", "fastmail.fm"],
-        imap: server("imap.fastmail.com", 993),
-        smtp: server("smtp.fastmail.com", 465),
+        imap: Some(server("imap.fastmail.com", 993)),
+        smtp: Some(server("smtp.fastmail.com", 465)),
         ..preset(10, "fastmail", "Fastmail")
     },
     Preset {
         providers: &["zoho"],
         domains: &["zoho.com", "zohomail.com"],
-        imap: server("imap.zoho.com", 993),
-        smtp: server("smtp.zoho.com", 465),
+        imap: Some(server("imap.zoho.com", 993)),
+        smtp: Some(server("smtp.zoho.com", 465)),
         ..preset(11, "zoho", "Zoho Mail")
     },
     Preset {
         domains: &["zoho.eu", "zohomail.eu"],
-        imap: server("imap.zoho.eu", 993),
-        smtp: server("smtp.zoho.eu", 465),
+        imap: Some(server("imap.zoho.eu", 993)),
+        smtp: Some(server("smtp.zoho.eu", 465)),
         ..preset(12, "zoho_eu", "Zoho Mail (Europe)")
     },
     Preset {
         providers: &["gmx"],
         domains: &["gmx.net", "gmx.de", "gmx.at", "gmx.ch"],
-        imap: server("imap.gmx.net", 993),
-        smtp: server("mail.gmx.net", 465),
+        imap: Some(server("imap.gmx.net", 993)),
+        smtp: Some(server("mail.gmx.net", 465)),
         ..preset(13, "gmx", "GMX")
     },
     Preset {
         domains: &["gmx.com"],
-        imap: server("imap.gmx.com", 993),
-        smtp: server("mail.gmx.com", 465),
+        imap: Some(server("imap.gmx.com", 993)),
+        smtp: Some(server("mail.gmx.com", 465)),
         ..preset(14, "gmx_com", "GMX.com")
     },
     Preset {
         providers: &["web.de"],
         domains: &["web.de"],
-        imap: server("imap.web.de", 993),
-        smtp: server("smtp.web.de", 465),
+        imap: Some(server("imap.web.de", 993)),
+        smtp: Some(server("smtp.web.de", 465)),
         ..preset(15, "web_de", "WEB.DE")
     },
     Preset {
         providers: &["yandex"],
         domains: &["yandex.com", "yandex.ru", "ya.ru"],
-        imap: server("imap.yandex.com", 993),
-        smtp: server("smtp.yandex.com", 465),
+        imap: Some(server("imap.yandex.com", 993)),
+        smtp: Some(server("smtp.yandex.com", 465)),
         ..preset(16, "yandex", "Yandex Mail")
     },
     Preset {
         providers: &["godaddy"],
         domains: &["secureserver.net"],
-        imap: server("imap.secureserver.net", 993),
-        smtp: server("smtpout.secureserver.net", 465),
+        imap: Some(server("imap.secureserver.net", 993)),
+        smtp: Some(server("smtpout.secureserver.net", 465)),
         ..preset(17, "godaddy", "GoDaddy Workspace Email")
     },
     Preset {
         providers: &["ovh"],
         domains: &["ovh.net"],
-        imap: server("ssl0.ovh.net", 993),
-        smtp: server("ssl0.ovh.net", 465),
+        imap: Some(server("ssl0.ovh.net", 993)),
+        smtp: Some(server("ssl0.ovh.net", 465)),
         ..preset(18, "ovh", "OVH")
     },
     Preset {
         providers: &["gandi"],
         domains: &["gandi.net"],
-        imap: server("mail.gandi.net", 993),
-        smtp: server("mail.gandi.net", 465),
+        imap: Some(server("mail.gandi.net", 993)),
+        smtp: Some(server("mail.gandi.net", 465)),
         ..preset(19, "gandi", "Gandi")
     },
     Preset {
         providers: &["posteo"],
         domains: &["posteo.de", "posteo.net"],
-        imap: server("posteo.de", 993),
-        smtp: server("posteo.de", 465),
+        imap: Some(server("posteo.de", 993)),
+        smtp: Some(server("posteo.de", 465)),
         ..preset(20, "posteo", "Posteo")
     },
     Preset {
         providers: &["ionos"],
         domains: &["online.de", "onlinehome.de"],
-        imap: server("imap.1und1.de", 993),
-        smtp: server("smtp.1und1.de", 465),
+        imap: Some(server("imap.1und1.de", 993)),
+        smtp: Some(server("smtp.1und1.de", 465)),
         ..preset(21, "ionos", "IONOS")
     },
 ];

@@ -8,6 +8,7 @@ use crate::connect::credential::Draft;
 use crate::connect::smtp::{EnvelopeOptions, SmtpSession};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::stages::Stages;
+use crate::providers::texts::refined;
 use crate::runtime::contain;
 use crate::store::StoreError;
 
@@ -23,7 +24,7 @@ pub(super) async fn run(parts: &Parts, started: Started) -> Report {
     let (mailing, attempt) = (report.mailing, report.attempt);
     match contain(deliver(parts, &started, &mut report)).await {
         Ok(Ok(end)) => report.end = end,
-        Ok(Err(failure)) => report.end = End::Failed(failure),
+        Ok(Err(failure)) => report.end = End::Failed(refined(failure)),
         Err(panic) => {
             tracing::error!(mailing, panic, "an attempt panicked; the mailing is set aside");
             // Where it was is unknown; the disk says whether the data phase had begun.
@@ -66,7 +67,7 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
     let (mut session, fates) = envelope(parts, started, &from, &ascii, options).await?;
     for ((address, _), fate) in recipients.iter().zip(&fates) {
         if let Err(failure) = fate {
-            report.refused.push((address.clone(), failure.clone()));
+            report.refused.push((address.clone(), refined(failure.clone())));
         }
     }
     if fates.iter().all(Result::is_err) {

@@ -11,6 +11,7 @@
 mod codec;
 mod error;
 mod events;
+mod idempotency;
 mod mailboxes;
 mod mailings;
 mod messages;
@@ -30,6 +31,7 @@ mod writer;
 
 pub use error::StoreError;
 pub use events::{events_after, latest_event};
+pub use idempotency::{FirstAnswer, first_answer};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
 pub use mailings::{content, due_head, due_heads, latest_slot, mailing_by_message_id, slots_since, waiting_mailings};
 pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
@@ -47,15 +49,40 @@ use redb::{Database, ReadableDatabase};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The store of one instance. Cheap to clone; the file is let go when the last clone and the writer are gone.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    database: Arc<Held>,
     writer: Arc<writer::Writer>,
     events: watch::Receiver<u64>,
     vault: Vault,
     runtime: Runtime,
+}
+
+/// The open file, and a way to learn when it has been let go. A count of its holders would not tell: the last one is
+/// no longer counted while it still closes the file.
+struct Held {
+    database: Database,
+    let_go: CancellationToken,
+    /// Fields go in this order: the file first, then the news.
+    _news: DropGuard,
+}
+
+impl Held {
+    fn new(database: Database) -> Self {
+        let let_go = CancellationToken::new();
+        Self { database, _news: let_go.clone().drop_guard(), let_go }
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
 }
 
 impl Store {
@@ -88,7 +115,7 @@ impl Store {
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
         let latest = latest_event(&Snapshot::new(database.begin_read()?))?;
-        let database = Arc::new(database);
+        let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
         let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
         Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
@@ -134,15 +161,9 @@ impl Store {
     /// Lets go of the file: waits until everything that was handed to the writer is answered and every other holder
     /// of this store has let go, for ten seconds at most. `false` if somebody still held on.
     pub async fn close(self) -> bool {
-        let database = Arc::downgrade(&self.database);
+        let let_go = self.database.let_go.clone();
         drop(self);
-        for _ in 0..1000 {
-            if database.strong_count() == 0 {
-                return true;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        false
+        tokio::time::timeout(std::time::Duration::from_secs(10), let_go.cancelled()).await.is_ok()
     }
 
     pub fn vault(&self) -> &Vault {

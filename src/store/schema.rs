@@ -4,7 +4,8 @@ use super::StoreError;
 use super::codec::{decode, encode};
 use super::tables::{ALL, META};
 use crate::vault::Vault;
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, ReadableDatabase, TableHandle, WriteTransaction};
+use std::collections::BTreeSet;
 
 /// The format that this version writes.
 pub const FORMAT: u32 = 1;
@@ -27,7 +28,7 @@ pub(super) fn tune(transaction: &mut WriteTransaction) {
 /// Makes the database ready for this version, in one commit; changes nothing where it refuses.
 pub(super) fn prepare(database: &Database, vault: &Vault) -> Result<(), StoreError> {
     let found = found_format(database, vault)?;
-    if found == Some(FORMAT) {
+    if found == Some(FORMAT) && missing_tables(database)?.is_empty() {
         return Ok(());
     }
     let mut transaction = database.begin_write()?;
@@ -50,6 +51,13 @@ pub(super) fn prepare(database: &Database, vault: &Vault) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Tables that this version knows and the file does not have: a new table alone is no new format.
+fn missing_tables(database: &Database) -> Result<Vec<&'static str>, StoreError> {
+    let snapshot = database.begin_read()?;
+    let there: BTreeSet<String> = snapshot.list_tables()?.map(|table| table.name().to_owned()).collect();
+    Ok(ALL.iter().map(TableHandle::name).filter(|name| !there.contains(*name)).collect())
+}
+
 /// The format of an existing store whose key is the right one; `None` for a new file.
 fn found_format(database: &Database, vault: &Vault) -> Result<Option<u32>, StoreError> {
     let snapshot = database.begin_read()?;
@@ -70,4 +78,15 @@ fn found_format(database: &Database, vault: &Vault) -> Result<Option<u32>, Store
     let check = meta.get(KEY_CHECK)?.map(|value| value.value().to_vec()).unwrap_or_default();
     vault.verify_check(&check).map_err(|error| StoreError::WrongKey(error.to_string()))?;
     Ok(Some(format))
+}
+
+/// Makes a file say that it has another format.
+#[cfg(test)]
+pub(super) fn pretend(transaction: &WriteTransaction, format: u32) {
+    let value = encode(&format).expect("a number can be encoded");
+    transaction
+        .open_table(META)
+        .expect("the table is there")
+        .insert(FORMAT_KEY, value.as_slice())
+        .expect("it is written");
 }

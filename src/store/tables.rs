@@ -20,6 +20,10 @@ tables! {
     EVENTS = "events";
     USERS = "users";
     USERS_BY_EMAIL = "users.email";
+    /// (user, key) → what a repeated create is answered with.
+    IDEMPOTENCY = "idempotency";
+    /// (moment, user, key): answers in the order in which they can be forgotten.
+    IDEMPOTENCY_BY_TIME = "idempotency.at";
     TOKENS = "tokens";
     TOKENS_BY_USER = "tokens.user";
     /// SHA-256 of the token → id.

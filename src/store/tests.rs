@@ -260,6 +260,163 @@ async fn slots_answer_for_any_window() {
     assert_eq!(slots_since(&snapshot, 7, start.plus(Duration::from_secs(2))).unwrap(), 2);
 }
 
+/// A store of format 1 as a released version left it: every later version must open it and find everything in it.
+mod format_1 {
+    use super::*;
+    use crate::domain::classification::Classification;
+    use crate::domain::mailbox::{Mailbox, SecretField, Settings, Status};
+    use crate::domain::message::{Direction, FolderCursor, Message};
+    use crate::domain::user::Token;
+    use secrecy::{ExposeSecret, SecretString};
+
+    const FIXTURE: &[u8] = include_bytes!("fixtures/format-1.redb.lz4");
+    const RAW: &[u8] = b"From: bert@example.org\r\nMessage-ID: <1@example.org>\r\n\r\nHello\r\n";
+
+    fn mailbox() -> Mailbox {
+        let now = Timestamp::from_millis(1_783_536_047_000);
+        Mailbox {
+            id: 0,
+            user_id: 1,
+            creator_id: 1,
+            updater_id: 1,
+            created_at: now,
+            updated_at: now,
+            settings: Settings { email: "ann@example.org".into(), send_threshold: Some(2), ..Settings::default() },
+            secrets: std::collections::BTreeMap::new(),
+            smtp_reach_private: true,
+            imap_reach_private: false,
+            generation: 3,
+        }
+    }
+
+    fn message() -> Message {
+        Message {
+            id: 0,
+            mailbox_id: 1,
+            direction: Direction::Inbound,
+            message_id: Some("1@example.org".into()),
+            in_reply_to: vec!["2@example.org".into()],
+            references: Vec::new(),
+            from: Vec::new(),
+            to: Vec::new(),
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            reply_to: Vec::new(),
+            subject: Some("Grüße".into()),
+            snippet: "Hello".into(),
+            sent_at: None,
+            received_at: Some(Timestamp::from_millis(5)),
+            folder: "INBOX".into(),
+            flags: vec!["\\Seen".into()],
+            size: 63,
+            classification: Classification::Reply,
+            attachments: Vec::new(),
+            authentication_results: Vec::new(),
+            parse_problems: Vec::new(),
+            created_at: Timestamp::from_millis(6),
+            mailing_id: Some(1),
+        }
+    }
+
+    async fn fill(store: &Store) {
+        store
+            .write(|work| {
+                work.create_user(user("admin@example.org"))?;
+                let token = Token {
+                    id: 0,
+                    user_id: 1,
+                    name: Some("laptop".into()),
+                    hash: [7; 32],
+                    created_at: Timestamp::from_millis(1),
+                    expires_at: None,
+                };
+                work.create_token(token)?;
+                let password = SecretChange::Set(SecretString::from("hunter2".to_owned()));
+                work.create_mailbox(mailbox(), &[(SecretField::Password, password)])?;
+                let mut status = Status::default();
+                status.send.succeeded(Timestamp::from_millis(9));
+                work.put_status(1, &status)?;
+                let content =
+                    Content { subject: Some("Grüße".into()), text: Some("Hello".into()), ..Content::default() };
+                work.create_mailing(mailing(1, 500), &content)?;
+                work.take_slot(1, Timestamp::from_millis(400), 1)?;
+                let id = work.create_message(message(), "<1@example.org>", RAW)?;
+                let place = ServerPlace { mailbox: 1, folder: "INBOX", uid_validity: 4, uid: 9 };
+                work.place_message(&place, id)?;
+                work.put_cursor(1, "INBOX", &FolderCursor { uid_validity: 4, low: 9, high: 9, backfilled: true })
+            })
+            .await
+            .unwrap();
+    }
+
+    /// Writes the fixture. Run by hand, once, when a format is released: `cargo test --lib format_1 -- --ignored`.
+    #[tokio::test]
+    #[ignore = "writes the fixture of the format that is being released"]
+    async fn write_the_fixture() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let store = Store::open(&path, 1 << 20, vault(1), runtime().0).unwrap();
+        fill(&store).await;
+        assert!(store.close().await);
+        let octets = lz4_flex::compress_prepend_size(&std::fs::read(&path).unwrap());
+        std::fs::write("src/store/fixtures/format-1.redb.lz4", octets).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_of_format_1_opens_with_everything_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        std::fs::write(&path, lz4_flex::decompress_size_prepended(FIXTURE).unwrap()).unwrap();
+        let store = Store::open(&path, 1 << 20, vault(1), runtime().0).unwrap();
+        let snapshot = store.read().unwrap();
+        assert_eq!(user_by_email(&snapshot, "Admin@Example.org").unwrap().unwrap().role, Role::Admin);
+        assert_eq!(token_by_hash(&snapshot, &[7; 32]).unwrap().unwrap().name.as_deref(), Some("laptop"));
+        let found = mailbox_by_email(&snapshot, "ann@example.org").unwrap().unwrap();
+        let password = open_secret(store.vault(), &found, SecretField::Password).unwrap().unwrap();
+        assert_eq!(password.expose_secret(), "hunter2");
+        assert_eq!(Mailbox { id: 0, secrets: std::collections::BTreeMap::new(), ..found }, mailbox());
+        assert_eq!(status(&snapshot, 1).unwrap().send.success_at, Some(Timestamp::from_millis(9)));
+        let sent = get::<Mailing>(&snapshot, 1).unwrap().unwrap();
+        assert_eq!(Mailing { id: 0, ..sent }, mailing(1, 500));
+        assert_eq!(content(&snapshot, 1).unwrap().subject.as_deref(), Some("Grüße"));
+        assert_eq!(due_head(&snapshot, 1).unwrap(), Some((Timestamp::from_millis(500), 1)));
+        assert_eq!(latest_slot(&snapshot, 1, 1).unwrap(), Some(Timestamp::from_millis(400)));
+        let received = get::<Message>(&snapshot, 1).unwrap().unwrap();
+        assert_eq!(Message { id: 0, ..received }, message());
+        assert_eq!(raw(&snapshot, 1).unwrap().as_deref(), Some(RAW));
+        assert_eq!(message_by_identity(&snapshot, 1, "<1@example.org>").unwrap(), Some(1));
+        assert_eq!(cursor(&snapshot, 1, "INBOX").unwrap().unwrap().high, 9);
+        assert_eq!(events_after(&snapshot, 0, 100).unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_newer_format_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        std::fs::write(&path, lz4_flex::decompress_size_prepended(FIXTURE).unwrap()).unwrap();
+        {
+            let database = redb::Database::open(&path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            schema::pretend(&transaction, schema::FORMAT + 1);
+            transaction.commit().unwrap();
+        }
+        let opened = Store::open(&path, 1 << 20, vault(1), runtime().0);
+        let Err(StoreError::NewerFormat { found, known }) = opened else { panic!("it opened") };
+        assert_eq!((found, known), (schema::FORMAT + 1, schema::FORMAT));
+        let text = StoreError::NewerFormat { found, known }.to_string();
+        assert!(text.contains("nothing was changed"), "{text}");
+        // What refused it changed nothing: the newer version finds all that it wrote.
+        {
+            let database = redb::Database::open(&path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            schema::pretend(&transaction, schema::FORMAT);
+            transaction.commit().unwrap();
+        }
+        let store = Store::open(&path, 1 << 20, vault(1), runtime().0).unwrap();
+        assert_eq!(events_after(&store.read().unwrap(), 0, 100).unwrap().len(), 4);
+    }
+}
+
 mod lists {
     use super::*;
     use proptest::prelude::*;
@@ -344,5 +501,41 @@ mod lists {
                 }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_first_answer_is_given_again_for_a_day_and_then_forgotten() {
+    let (runtime, clock) = runtime();
+    let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault(1), runtime).unwrap();
+    let keep = async |user: u64, key: &'static str, mark: u8| {
+        let kept = store.write(move |work| {
+            let answer =
+                FirstAnswer { request: [mark; 32], location: "l".into(), document: "d".into(), at: work.now() };
+            work.keep_answer(user, key, &answer)
+        });
+        kept.await.unwrap();
+    };
+    let found = |user: u64, key: &str| {
+        let now = store.runtime().clock.now();
+        first_answer(&store.read().unwrap(), user, key, now).unwrap().map(|answer| answer.request[0])
+    };
+    keep(1, "a", 1).await;
+    keep(1, "ab", 2).await;
+    keep(2, "a", 3).await;
+    assert_eq!((found(1, "a"), found(1, "ab"), found(2, "a"), found(2, "ab")), (Some(1), Some(2), Some(3), None));
+    clock.advance(Duration::from_hours(23));
+    assert_eq!(found(1, "a"), Some(1));
+    clock.advance(Duration::from_hours(1));
+    assert_eq!((found(1, "a"), found(2, "a")), (None, None));
+    // A key may be used again, and what is old goes with it: one row a kind is left.
+    keep(1, "a", 4).await;
+    assert_eq!(found(1, "a"), Some(4));
+    clock.advance(Duration::from_secs(1));
+    keep(1, "a", 5).await;
+    let snapshot = store.read().unwrap();
+    assert_eq!(found(1, "a"), Some(5));
+    for table in [tables::IDEMPOTENCY, tables::IDEMPOTENCY_BY_TIME] {
+        assert_eq!(snapshot.rows(table).unwrap(), 1);
     }
 }

@@ -5,10 +5,9 @@
 //! fails later makes the group start over, each member in a transaction of its own.
 
 use super::work::Work;
-use super::{StoreError, schema};
+use super::{Held, StoreError, schema};
 use crate::runtime::{Runtime, contain_blocking};
 use crate::vault::Vault;
-use redb::Database;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::error::TrySendError;
@@ -59,13 +58,16 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let result = match (committed, self.result) {
+        let Self { work, result, back } = *self;
+        // What the unit holds is let go before anybody can act on its answer.
+        drop(work);
+        let result = match (committed, result) {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(StoreError::Stopped("the unit of work did not run".into()).into()),
             (Err(error), _) => Err(error.into()),
         };
         // Whoever asked may have gone away; the work stands all the same.
-        let _ = self.back.send(result);
+        let _ = back.send(result);
     }
 }
 
@@ -79,7 +81,7 @@ impl Writer {
     /// Starts the thread. `committed` tells the id of the last durable event after every commit. The thread ends, and
     /// lets go of the database, when the writer is dropped.
     pub fn start(
-        database: Arc<Database>,
+        database: Arc<Held>,
         vault: Vault,
         runtime: Runtime,
         committed: watch::Sender<u64>,
@@ -129,7 +131,7 @@ impl Writer {
 }
 
 struct Thread {
-    database: Arc<Database>,
+    database: Arc<Held>,
     vault: Vault,
     runtime: Runtime,
     committed: watch::Sender<u64>,

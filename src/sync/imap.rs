@@ -1,10 +1,309 @@
-//! (being built)
-use super::Parts;
-use super::source::Source;
-use crate::domain::failure::{Failure, Stage};
-use crate::domain::mailbox::Mailbox;
-use std::sync::Arc;
+//! A mailbox on an IMAP server as a source: few round trips, large sets of UIDs, everything bounded.
 
-pub(super) fn open(_: &Arc<Parts>, _: &Mailbox) -> Result<Box<dyn Source>, Failure> {
-    Err(Failure::config(Stage::Settings, "IMAP is not built yet."))
+use super::Parts;
+use super::folders::wanted;
+use super::plan::{Direction, Plan};
+use super::source::{Batch, Beginning, Fetched, Folders, Source};
+use crate::connect::credential::Draft;
+use crate::connect::imap::{Facts, FolderState, ImapLimits, ImapSession};
+use crate::connect::live_test::no_lasting_numbers;
+use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
+use crate::domain::mailbox::Mailbox;
+use crate::domain::message::FolderCursor;
+use crate::domain::stages::Stages;
+use crate::domain::time::Timestamp;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A search looks at this many messages at a time, so that its answer stays short however large the folder is.
+const SEARCH_WINDOW: u32 = 100_000;
+
+/// How many UIDs are planned in one sync of a folder; what lies beyond waits for the next one.
+const PLAN_LIMIT: usize = 1_000_000;
+
+/// More windows than this no folder has: a hundred million messages.
+const WINDOW_LIMIT: u32 = 1_000;
+
+/// The facts of this many messages are asked for ahead of their texts.
+const AHEAD: usize = 2_000;
+
+/// What is taken for the size of a message whose server gives none, in bytes.
+const UNKNOWN_SIZE: u64 = 64 << 10;
+
+/// What bounds one batch.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    messages: usize,
+    /// All messages of a batch together, in bytes; a single larger one is a batch of its own.
+    bytes: u64,
+    /// A larger message comes without its body.
+    message: u64,
+    /// How far back the first sync reaches.
+    since: Timestamp,
 }
+
+/// Logs in to the mailbox's server.
+pub(super) fn open(parts: &Arc<Parts>, mailbox: &Mailbox) -> Result<Box<dyn Source>, Failure> {
+    let limits = ImapLimits { cancel: parts.tasks.stopping().child_token(), ..ImapLimits::default() };
+    let (session, inbox) = parts.connector.open_imap(&Draft::stored(mailbox), &mut Stages::new(), limits)?;
+    let bounds = Bounds {
+        messages: 200,
+        bytes: 8 << 20,
+        message: parts.config.message_size.bytes(),
+        // SINCE counts days in the server's time zone: a day more, so that none is missing.
+        since: parts.runtime.clock.now().minus(parts.config.first_sync + Duration::from_hours(24)),
+    };
+    Ok(Box::new(ImapSource::new(session, inbox, bounds)))
+}
+
+struct ImapSource {
+    /// `None` once it was closed.
+    session: Option<ImapSession>,
+    inbox: String,
+    bounds: Bounds,
+    plan: Option<Plan>,
+    /// Facts that were asked for ahead; what was asked for and is not in here is gone.
+    facts: HashMap<u32, Facts>,
+    /// The last UIDs whose facts were asked for.
+    asked: Option<RangeInclusive<u32>>,
+}
+
+impl ImapSource {
+    fn new(session: ImapSession, inbox: String, bounds: Bounds) -> Self {
+        Self { session: Some(session), inbox, bounds, plan: None, facts: HashMap::new(), asked: None }
+    }
+
+    fn session(&mut self) -> Result<&mut ImapSession, Failure> {
+        self.session.as_mut().ok_or_else(|| Failure::temporary(Stage::Fetch, "The session was closed already."))
+    }
+
+    /// Everything that is to be fetched of a folder that was just opened.
+    fn plan(&mut self, state: FolderState, validity: u32, known: Option<&FolderCursor>) -> Result<Plan, Failure> {
+        let since = self.bounds.since;
+        let session = self.session()?;
+        let Some(known) = known else {
+            // Asked for first: what arrives after this is above `top` and waits for the next sync.
+            let top = if state.exists == 0 { None } else { session.last_uid()? };
+            let Some(top) = top else { return Ok(Plan::first(validity, 0, Vec::new(), true)) };
+            let (older, complete) = listed(session, state.exists, &(1..=top), Some(since), Keep::Highest)?;
+            return Ok(Plan::first(validity, top, older, complete));
+        };
+        let newer = match known.high.checked_add(1) {
+            Some(first) => listed(session, state.exists, &(first..=u32::MAX), None, Keep::Lowest)?.0,
+            None => Vec::new(),
+        };
+        let (older, complete) = if known.backfilled || known.low <= 1 {
+            (Vec::new(), true)
+        } else {
+            listed(session, state.exists, &(1..=known.low - 1), Some(since), Keep::Highest)?
+        };
+        Ok(Plan::resumed(known, newer, older, complete))
+    }
+
+    /// Makes sure that the facts of the next UIDs are known, and returns those of them that were asked about.
+    fn look_ahead(&mut self) -> Result<Option<(Direction, Vec<u32>)>, Failure> {
+        let Some(plan) = &self.plan else { return Ok(None) };
+        let Some((direction, uids)) = plan.next(AHEAD) else { return Ok(None) };
+        let is_known = |uid: &u32| self.asked.as_ref().is_some_and(|asked| asked.contains(uid));
+        let known: Vec<u32> = uids.iter().copied().filter(is_known).collect();
+        if !known.is_empty() {
+            return Ok(Some((direction, known)));
+        }
+        let uids = uids.to_vec();
+        let facts = self.session()?.facts(&uids)?;
+        self.facts = facts.into_iter().map(|fact| (fact.uid, fact)).collect();
+        self.asked = uids.first().zip(uids.last()).map(|(first, last)| *first..=*last);
+        Ok(Some((direction, uids)))
+    }
+
+    /// The texts of the chosen messages: whole, or only the header of those that are too large.
+    fn fetch(&mut self, chosen: &[Facts]) -> Result<Vec<Fetched>, Failure> {
+        let limit = self.bounds.message;
+        let (whole, large): (Vec<&Facts>, Vec<&Facts>) = chosen.iter().partition(|fact| size_of(fact) <= limit);
+        let whole: Vec<u32> = whole.into_iter().map(|fact| fact.uid).collect();
+        let mut headers: Vec<u32> = large.into_iter().map(|fact| fact.uid).collect();
+        let size = chosen.iter().map(size_of).filter(|size| *size <= limit).sum();
+        let session = self.session()?;
+        let mut texts: HashMap<u32, (Vec<u8>, bool)> = HashMap::new();
+        let keep = |(uid, text): (u32, Vec<u8>)| (uid, (text, false));
+        match session.bodies(&whole, size) {
+            Ok(bodies) => texts.extend(bodies.into_iter().map(keep)),
+            // One message that the server cannot read must not hold up the others.
+            Err(failure) if concerns_one_message(session, &failure) => tracing::debug!(%failure, "a fetch was refused"),
+            Err(failure) => return Err(failure),
+        }
+        // What did not come is gone, or the server has trouble with it.
+        let missing: Vec<u32> = whole.iter().copied().filter(|uid| !texts.contains_key(uid)).collect();
+        if !missing.is_empty() {
+            for fact in session.facts(&missing)? {
+                match session.bodies(&[fact.uid], size_of(&fact)) {
+                    Ok(bodies) if !bodies.is_empty() => texts.extend(bodies.into_iter().map(keep)),
+                    Ok(_) => headers.push(fact.uid),
+                    Err(failure) if concerns_one_message(session, &failure) => headers.push(fact.uid),
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        for uid in headers {
+            let header = match session.headers(&[uid]) {
+                Ok(header) => header.into_iter().next().map(|(_, text)| text),
+                Err(failure) if concerns_one_message(session, &failure) => None,
+                Err(failure) => return Err(failure),
+            };
+            texts.insert(uid, (header.unwrap_or_default(), true));
+        }
+        let mut fetched: Vec<Fetched> = Vec::with_capacity(texts.len());
+        for fact in chosen.iter().rev() {
+            let Some((raw, truncated)) = texts.remove(&fact.uid) else { continue };
+            fetched.push(Fetched {
+                uid: fact.uid,
+                flags: fact.flags.clone(),
+                internal_date: fact.received_at,
+                size: u32::try_from(fact.size.unwrap_or(raw.len() as u64)).unwrap_or(u32::MAX),
+                raw,
+                truncated,
+            });
+        }
+        Ok(fetched)
+    }
+}
+
+impl Source for ImapSource {
+    fn folders(&mut self) -> Result<Folders, Failure> {
+        let folders = self.session()?.folders()?;
+        Ok(wanted(&self.inbox, &folders))
+    }
+
+    fn begin(&mut self, folder: &str, known: Option<FolderCursor>) -> Result<Beginning, Failure> {
+        self.plan = None;
+        self.facts.clear();
+        self.asked = None;
+        let session = self.session()?;
+        let state = session.examine(folder)?;
+        let validity = state.uid_validity.ok_or_else(|| no_lasting_numbers(session.host()))?;
+        let before = known.as_ref().map(|known| known.uid_validity);
+        let known = known.filter(|known| known.uid_validity == validity);
+        self.plan = Some(self.plan(state, validity, known.as_ref())?);
+        Ok(match before {
+            None => Beginning::First,
+            Some(before) if before == validity => Beginning::Resumed,
+            Some(before) => Beginning::Renumbered { before },
+        })
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, Failure> {
+        let messages = match self.look_ahead()? {
+            None => Vec::new(),
+            Some((direction, uids)) => {
+                let (taken, chosen) = choose(direction, &uids, &mut self.facts, &self.bounds);
+                let messages = if chosen.is_empty() { Vec::new() } else { self.fetch(&chosen)? };
+                if let Some(plan) = &mut self.plan {
+                    plan.take(direction, taken);
+                }
+                messages
+            }
+        };
+        let Some(plan) = &mut self.plan else { return Ok(None) };
+        Ok(plan.commit().map(|cursor| Batch { messages, cursor, remaining: plan.remaining() }))
+    }
+
+    fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.logout();
+        }
+    }
+}
+
+/// Which of the UIDs (ascending) make up the next batch: how many are done with it, and the facts of those that are still
+/// there, ascending. At least one is done.
+fn choose(direction: Direction, uids: &[u32], facts: &mut HashMap<u32, Facts>, bounds: &Bounds) -> (usize, Vec<Facts>) {
+    let ordered: Box<dyn Iterator<Item = &u32>> = match direction {
+        Direction::Newer => Box::new(uids.iter()),
+        Direction::Older => Box::new(uids.iter().rev()),
+    };
+    let (mut taken, mut bytes, mut chosen) = (0, 0, Vec::new());
+    for uid in ordered {
+        if let Some(fact) = facts.get(uid) {
+            let size = size_of(fact).min(bounds.message);
+            let is_full = chosen.len() >= bounds.messages || bytes + size > bounds.bytes;
+            if is_full && !chosen.is_empty() {
+                break;
+            }
+            bytes += size;
+            chosen.extend(facts.remove(uid));
+        }
+        taken += 1;
+    }
+    if direction == Direction::Older {
+        chosen.reverse();
+    }
+    (taken, chosen)
+}
+
+fn size_of(fact: &Facts) -> u64 {
+    fact.size.unwrap_or(UNKNOWN_SIZE)
+}
+
+/// The session goes on, and nothing in the server's words says that it would treat other messages the same way.
+fn concerns_one_message(session: &ImapSession, failure: &Failure) -> bool {
+    session.is_usable() && failure.server.is_some() && failure.advice.is_none()
+}
+
+/// Which UIDs to keep of more than can be planned at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Lowest,
+    Highest,
+}
+
+/// The UIDs of the open folder within `uids`, ascending, and whether that is all of them.
+fn listed(
+    session: &mut ImapSession,
+    exists: u32,
+    uids: &RangeInclusive<u32>,
+    since: Option<Timestamp>,
+    keep: Keep,
+) -> Result<(Vec<u32>, bool), Failure> {
+    if exists <= SEARCH_WINDOW {
+        let found = if exists == 0 { Vec::new() } else { session.search(None, uids, since)? };
+        return Ok((found, true));
+    }
+    // From the newest down: a message that is removed meanwhile moves others into a window, never past one.
+    let (mut found, mut complete, mut end) = (Vec::new(), true, exists);
+    for _ in 0..WINDOW_LIMIT {
+        let start = end.saturating_sub(SEARCH_WINDOW - 1).max(1);
+        let window = session.search(Some(&(start..=end)), uids, since)?;
+        let nothing_new = keep == Keep::Lowest && window.is_empty();
+        found.extend(window);
+        complete &= !kept(&mut found, keep);
+        // UIDs ascend: below a window without new mail there is none.
+        if start == 1 || nothing_new || (keep == Keep::Highest && !complete) {
+            return Ok((found, complete));
+        }
+        end = start - 1;
+    }
+    Err(Failure::new(
+        FailureKind::Permanent,
+        Scope::Mailbox,
+        Stage::Select,
+        format!("{} claims that the folder has {exists} messages.", session.host()),
+    ))
+}
+
+/// Sorts, and cuts to what can be planned; whether anything was cut.
+fn kept(found: &mut Vec<u32>, keep: Keep) -> bool {
+    found.sort_unstable();
+    found.dedup();
+    let excess = found.len().saturating_sub(PLAN_LIMIT);
+    match keep {
+        Keep::Lowest => found.truncate(PLAN_LIMIT),
+        Keep::Highest => drop(found.drain(..excess)),
+    }
+    excess > 0
+}
+
+#[cfg(test)]
+#[path = "imap_tests.rs"]
+mod tests;

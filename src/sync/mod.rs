@@ -1,13 +1,16 @@
 //! The sync engine: scheduler → source → ingest.
 //!
 //! * `scheduler` is one task with a heap of due times; at most `sync.workers` mailboxes are synced at the same time.
-//! * [`source`] is what a mail server must be able to answer; `imap` answers it.
+//! * [`source`] is what a mail server must be able to answer; `imap` answers it, in the order that `plan` works out and
+//!   for the folders that `folders` picks.
 //! * `ingest` parses, recognises and deduplicates, and commits messages and cursor together: every message once.
 //!
 //! Uses `connect` and what lies below it; reached from above through [`SyncEngine`] and its [`SyncHandle`].
 
+mod folders;
 mod imap;
 mod ingest;
+mod plan;
 mod scheduler;
 pub mod source;
 mod worker;

@@ -3,7 +3,7 @@
 use super::Parts;
 use super::ingest::{self, FolderRole, Origin, Prepared};
 use super::scheduler::frequency;
-use super::source::{Batch, Folders, Source};
+use super::source::{Batch, Beginning, Folders, Source};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::{Mailbox, SideState};
@@ -92,7 +92,10 @@ fn sync_folder(
 ) -> Result<(), Failure> {
     let origin = Origin::of(mailbox, folder, role);
     let known = parts.store.read().and_then(|snapshot| cursor(&snapshot, mailbox.id, folder));
-    source.begin(folder, known.map_err(|error| store_failure(&error))?)?;
+    let beginning = source.begin(folder, known.map_err(|error| store_failure(&error))?)?;
+    if let Beginning::Renumbered { before } = beginning {
+        tracing::info!(mailbox = mailbox.id, folder, before, "the server has numbered this folder's messages anew");
+    }
     // While one batch is being committed the next one is fetched; commits stay in order.
     let mut committing: Option<JoinHandle<Result<usize, StoreError>>> = None;
     loop {
@@ -100,7 +103,8 @@ fn sync_folder(
         if let Some(commit) = committing.take() {
             *new += finish(parts, commit)?;
         }
-        let Some(Batch { messages, cursor }) = batch else { return Ok(()) };
+        let Some(Batch { messages, cursor, remaining }) = batch else { return Ok(()) };
+        tracing::debug!(mailbox = mailbox.id, folder, fetched = messages.len(), remaining, "a batch was fetched");
         let prepared: Vec<Prepared> = messages.into_iter().map(|fetched| ingest::prepare(&origin, fetched)).collect();
         committing = Some(commit(parts, origin.clone(), prepared, cursor));
     }

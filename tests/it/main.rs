@@ -1,6 +1,9 @@
 //! The product from outside, against servers that others wrote: one binary, a module per behaviour.
 //!
 //! - `architecture`: reads `src/` and checks which room uses which.
+//! - `cli`: the command line, as a person and as a script have it.
+//! - `demo`: `postroom demo` keeps what it promises.
+//! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
 //! - `support`: the product's own binary in a home of its own, and a client of its API.
 //!
@@ -8,6 +11,15 @@
 //! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
 mod architecture;
+mod bad_input;
+mod canary;
+mod cli;
+mod contract;
+mod demo;
+mod imap_session;
+mod kill;
+mod live_tests;
+mod main_job;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
 mod sending;

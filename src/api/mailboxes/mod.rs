@@ -8,6 +8,7 @@ mod write;
 
 use super::Api;
 use super::caller::Caller;
+use super::path::at;
 use super::shown::{answer_list, answer_show, visible};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::mailbox::{Mailbox, RESOURCE};
@@ -17,15 +18,10 @@ use serde_json::json;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/mailboxes").route(web::get().to(list)).route(web::post().to(write::create)))
-        .service(
-            web::resource("/mailboxes/{id}")
-                .route(web::get().to(show))
-                .route(web::patch().to(write::update))
-                .route(web::delete().to(delete::delete)),
-        )
-        .service(web::resource("/mailboxes/{id}/effectiveSettings").route(web::get().to(effective_settings)))
-        .service(web::resource("/mailboxes/{id}/actions/{verb}").route(web::post().to(actions::act)));
+        .service(at("/mailboxes").get(list).post(write::create))
+        .service(at("/mailboxes/{id}").get(show).patch(write::update).delete(delete::delete))
+        .service(at("/mailboxes/{id}/effectiveSettings").get(effective_settings))
+        .service(at("/mailboxes/{id}/actions/{verb}").post(actions::act));
 }
 
 async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -9,9 +9,9 @@ use crate::domain::list::{Filter, Test};
 use crate::domain::mailbox::{Mailbox, RESOURCE, Side, SideState, SideStatus, Status};
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
-use crate::jsonapi::Permissions;
+use crate::jsonapi::{Permissions, etag};
 use crate::send::gate::{self, Gate, Why};
-use crate::store::{Reader, Snapshot, StoreError, due_head, slots_since, status};
+use crate::store::{Reader, StoreError, due_head, slots_since, status};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -27,18 +27,18 @@ impl Shows for Mailbox {
         Ok(caller.sees_only().map(own))
     }
 
-    fn attributes(&self, api: &Api, snapshot: &Snapshot, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
         let now = api.store.runtime().clock.now();
         let effective = EffectiveSettings::of(self);
-        let mut status = status(snapshot, self.id)?;
+        let mut status = status(reader, self.id)?;
         if let Some(polled) = api.sync.as_ref().and_then(|sync| sync.last_success(self.id))
             && status.sync.finished_at.is_none_or(|at| at < polled)
         {
             status.sync.finished_at = Some(polled);
             status.sync.success_at = Some(polled);
         }
-        let waiting = due_head(snapshot, self.id)?.map(|(due, _)| due);
-        let gate = gate::ask(snapshot, self, &status, now)?;
+        let waiting = due_head(reader, self.id)?.map(|(due, _)| due);
+        let gate = gate::ask(reader, self, &status, now)?;
         let (send_state, send_reason) =
             send_state(self, &effective, &status, &gate, waiting.is_some_and(|due| due <= now));
         let (sync_state, sync_reason) = sync_state(self, &effective, &status);
@@ -68,8 +68,8 @@ impl Shows for Mailbox {
                 status.next_sync_at
             }),
         );
-        set("sentInDay", json!(slots_since(snapshot, self.id, now.minus(Duration::from_hours(24)))?));
-        set("sentInWeek", json!(slots_since(snapshot, self.id, now.minus(Duration::from_hours(7 * 24)))?));
+        set("sentInDay", json!(slots_since(reader, self.id, now.minus(Duration::from_hours(24)))?));
+        set("sentInWeek", json!(slots_since(reader, self.id, now.minus(Duration::from_hours(7 * 24)))?));
         set("sendState", json!(send_state.name()));
         set("sendStateReason", json!(send_reason));
         set("syncState", json!(sync_state.name()));
@@ -84,13 +84,18 @@ impl Shows for Mailbox {
         Ok(shown)
     }
 
-    fn related(&self, _: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+    fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
         Ok(vec![("creator", Some(self.creator_id)), ("updater", Some(self.updater_id)), ("user", Some(self.user_id))])
     }
 
     fn permissions(&self, caller: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         let may = caller.user().may_edit(self.user_id);
         Ok(Permissions { can_write: may, can_delete: Some(may) })
+    }
+
+    fn tag(&self) -> Option<String> {
+        // The generation stands for the secrets, of which nothing else may show.
+        Some(etag(&(&self.settings, self.user_id, self.generation)))
     }
 }
 

@@ -5,14 +5,15 @@ use super::change::{Consequences, consequences, secret_changes, secrets_left_beh
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
-use crate::api::shown::{request_of, show, visible};
+use crate::api::idempotency::Once;
+use crate::api::shown::{Shows, View, request_of, show, tagged, visible};
 use crate::connect::credential::Draft;
 use crate::domain::check::presets;
 use crate::domain::mailbox::{Mailbox, RESOURCE, SecretField, Settings, Side};
 use crate::domain::problem::{Problem, ProblemCode};
 use crate::domain::user::User;
 use crate::jsonapi::{
-    ApiError, Document, Expect, JsonApiBody, ListRequest, Purpose, Write, created, etag, ok, path_id, require_match,
+    ApiError, Document, Expect, JsonApiBody, ListRequest, Purpose, Write, ok, path_id, require_match,
 };
 use crate::store::{SecretChange, Work, get, mailbox_by_email, status};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -29,6 +30,10 @@ pub(super) async fn create(
     body: JsonApiBody,
 ) -> Result<HttpResponse, ApiError> {
     let wanted = request_of(&request, &RESOURCE, Purpose::Write)?;
+    let once = Once::begin(&api, &caller, &request, &body)?;
+    if let Some(answer) = once.answered(&api)? {
+        return Ok(answer);
+    }
     let write = Write::parse(&RESOURCE, body.0, Expect::Create)?;
     let checked = write.check(&RESOURCE);
     let mut problems = checked.problems;
@@ -63,17 +68,24 @@ pub(super) async fn create(
     let secrets: Secrets = Arc::new(secret_changes(&checked.values));
     validate(&api, &caller, &mailbox, &secrets, &checked.values).await?;
 
-    let mailbox = api
+    let view = View { api: api.clone(), caller, wanted };
+    let shown = view.clone();
+    let made = api
         .store
         .write(move |work| {
-            if let Some(problem) = taken(mailbox_by_email(work, &mailbox.settings.email)?, None) {
-                return Err(Refusal::from(problem));
-            }
-            Ok(work.create_mailbox(mailbox.clone(), &secrets)?)
+            once.make(
+                work,
+                |work| {
+                    if let Some(problem) = taken(mailbox_by_email(work, &mailbox.settings.email)?, None) {
+                        return Err(problem.into());
+                    }
+                    Ok(work.create_mailbox(mailbox.clone(), &secrets)?)
+                },
+                |work, mailbox| Ok(shown.created(work, mailbox)?),
+            )
         })
         .await?;
-    let document = document(&api, &caller, &mailbox, &wanted)?;
-    Ok(created(&api.links.record(RESOURCE.plural, mailbox.id), &document))
+    made.respond(|mailbox| Ok(view.created(&api.store.read()?, mailbox)?))
 }
 
 pub(super) async fn update(
@@ -90,7 +102,7 @@ pub(super) async fn update(
         return Err(ApiError::forbidden("You may read this mailbox but not edit it."));
     }
     let write = Write::parse(&RESOURCE, body.0, Expect::Update(id))?;
-    require_match(request.headers(), &tag_of(&before))?;
+    require_match(request.headers(), &before.tag().unwrap_or_default())?;
     let checked = write.check(&RESOURCE);
     let mut problems = checked.problems;
     let owner = owner_of(&api, &caller, &write, before.user_id, &mut problems)?;
@@ -107,7 +119,7 @@ pub(super) async fn update(
     validate(&api, &caller, &after, &secrets, &checked.values).await?;
     let after = api.store.write(move |work| save(work, &before, &after, &secrets)).await?;
     let document = document(&api, &caller, &after, &wanted)?;
-    Ok(ok(&document))
+    Ok(tagged(ok(&document), after.tag()))
 }
 
 fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) -> Result<Mailbox, Refusal> {
@@ -138,11 +150,6 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
         work.reset_cursors(read.id)?;
     }
     Ok(work.update_mailbox(&before, after, secrets)?)
-}
-
-/// The entity tag covers what a client can write.
-fn tag_of(mailbox: &Mailbox) -> String {
-    etag(&(&mailbox.settings, mailbox.user_id))
 }
 
 fn document(api: &Api, caller: &Caller, mailbox: &Mailbox, wanted: &ListRequest) -> Result<Document, ApiError> {

@@ -2,15 +2,15 @@
 
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::api::failure::Refusal;
-use crate::api::shown::{request_of, show};
+use crate::api::idempotency::Once;
+use crate::api::shown::{View, request_of};
 use crate::domain::address::{Address, Person};
 use crate::domain::check::presets;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Content, Mailing, RECIPIENTS, RESOURCE, Recipient, RecipientKind, State};
 use crate::domain::problem::{Problem, ProblemCode};
 use crate::domain::time::Timestamp;
-use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Purpose, Write, created};
+use crate::jsonapi::{ApiError, Expect, JsonApiBody, Purpose, Write};
 use crate::runtime::Random;
 use crate::store::get;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -27,6 +27,10 @@ pub(super) async fn create(
     body: JsonApiBody,
 ) -> Result<HttpResponse, ApiError> {
     let wanted = request_of(&request, &RESOURCE, Purpose::Write)?;
+    let once = Once::begin(&api, &caller, &request, &body)?;
+    if let Some(answer) = once.answered(&api)? {
+        return Ok(answer);
+    }
     let write = Write::parse(&RESOURCE, body.0, Expect::Create)?;
     let checked = write.check(&RESOURCE);
     let mut problems = checked.problems;
@@ -88,18 +92,24 @@ pub(super) async fn create(
         kept: kept(&values, &write),
         ..Content::default()
     };
-    let mailing = api
+    let view = View { api: api.clone(), caller, wanted };
+    let shown = view.clone();
+    let made = api
         .store
         .write(move |work| {
-            if get::<Mailbox>(work, mailing.mailbox_id)?.is_none() {
-                return Err(Refusal::from(no_mailbox(mailing.mailbox_id)));
-            }
-            Ok(work.create_mailing(mailing.clone(), &content)?)
+            once.make(
+                work,
+                |work| {
+                    if get::<Mailbox>(work, mailing.mailbox_id)?.is_none() {
+                        return Err(no_mailbox(mailing.mailbox_id).into());
+                    }
+                    Ok(work.create_mailing(mailing.clone(), &content)?)
+                },
+                |work, mailing| Ok(shown.created(work, mailing)?),
+            )
         })
         .await?;
-    let snapshot = api.store.read()?;
-    let object = show(&api, &snapshot, &caller, &mailing, &wanted)?;
-    Ok(created(&api.links.record(RESOURCE.plural, mailing.id), &Document::new(object)))
+    made.respond(|mailing| Ok(view.created(&api.store.read()?, mailing)?))
 }
 
 fn text(values: &Map<String, Value>, name: &str) -> Option<String> {

@@ -5,15 +5,14 @@ mod view;
 
 use super::Api;
 use super::caller::Caller;
+use super::path::at;
 use super::shown::{answer_list, answer_show};
 use crate::domain::mailing::{Mailing, RESOURCE};
 use crate::jsonapi::{ApiError, path_id};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/mailings").route(web::get().to(list)).route(web::post().to(create::create)))
-        .service(web::resource("/mailings/{id}").route(web::get().to(show)));
+    config.service(at("/mailings").get(list).post(create::create)).service(at("/mailings/{id}").get(show));
 }
 
 async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {

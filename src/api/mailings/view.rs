@@ -9,7 +9,7 @@ use crate::domain::mailing::{Mailing, RESOURCE, Recipient, RecipientKind};
 use crate::domain::resource::Resource;
 use crate::jsonapi::Permissions;
 use crate::send::gate;
-use crate::store::{Reader, Snapshot, StoreError, content, get, status};
+use crate::store::{Reader, StoreError, content, get, status};
 use serde_json::{Map, Value, json};
 
 impl Shows for Mailing {
@@ -23,8 +23,8 @@ impl Shows for Mailing {
         own_mailboxes(caller, reader)
     }
 
-    fn attributes(&self, api: &Api, snapshot: &Snapshot, _: &Caller) -> Result<Map<String, Value>, StoreError> {
-        let content = content(snapshot, self.id)?;
+    fn attributes(&self, api: &Api, reader: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+        let content = content(reader, self.id)?;
         let names = |kind: RecipientKind| -> Vec<String> {
             self.recipients.iter().filter(|recipient| recipient.kind == kind).map(Recipient::to_string).collect()
         };
@@ -39,7 +39,7 @@ impl Shows for Mailing {
             "clickCount": self.click_count,
             "clickedAt": self.clicked_at,
             "createdAt": self.created_at,
-            "delayReason": self.delay_reason(api, snapshot)?,
+            "delayReason": self.delay_reason(api, reader)?,
             "deliveredAt": self.delivered_at,
             "errorReason": self.error_reason,
             "mailboxAddress": self.mailbox_address,
@@ -74,9 +74,9 @@ impl Shows for Mailing {
         Ok(shown)
     }
 
-    fn related(&self, snapshot: &Snapshot) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
-        let kept = content(snapshot, self.id)?.kept;
-        let mailbox = get::<Mailbox>(snapshot, self.mailbox_id)?.map(|mailbox| mailbox.id);
+    fn related(&self, reader: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
+        let kept = content(reader, self.id)?.kept;
+        let mailbox = get::<Mailbox>(reader, self.mailbox_id)?.map(|mailbox| mailbox.id);
         let mut related = vec![("mailbox", mailbox), ("user", Some(self.user_id))];
         for relationship in RESOURCE.relationships {
             if let Some(id) = kept.get(relationship.name).and_then(Value::as_u64) {
@@ -95,12 +95,12 @@ impl Shows for Mailing {
 
 impl Mailing {
     /// Why it waits, read from the same gate that decides: derived, never stored.
-    fn delay_reason(&self, api: &Api, snapshot: &Snapshot) -> Result<Option<String>, StoreError> {
+    fn delay_reason(&self, api: &Api, reader: &impl Reader) -> Result<Option<String>, StoreError> {
         if !self.state.waits() {
             return Ok(None);
         }
         let now = api.store.runtime().clock.now();
-        let Some(mailbox) = get::<Mailbox>(snapshot, self.mailbox_id)? else { return Ok(None) };
+        let Some(mailbox) = get::<Mailbox>(reader, self.mailbox_id)? else { return Ok(None) };
         if let Some(due) = self.due.filter(|due| *due > now) {
             let failed = self.attempts.iter().rev().find(|attempt| attempt.code.is_none_or(|code| code >= 400));
             let last = failed.map(|attempt| attempt.text.clone());
@@ -109,8 +109,8 @@ impl Mailing {
                 _ => Some(format!("It is scheduled for {due}.")),
             });
         }
-        let health = status(snapshot, mailbox.id)?;
-        Ok(gate::ask(snapshot, &mailbox, &health, now)?.reason().map(str::to_owned))
+        let health = status(reader, mailbox.id)?;
+        Ok(gate::ask(reader, &mailbox, &health, now)?.reason().map(str::to_owned))
     }
 }
 

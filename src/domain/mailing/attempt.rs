@@ -106,13 +106,18 @@ impl AttemptRecord {
         }
     }
 
+    /// `line` is the server's whole line of acceptance, reply code first.
     pub fn accepted(at: Timestamp, line: &str) -> Self {
+        let (code, text) = match line.split_once([' ', '-']) {
+            Some((code, text)) if code.len() == 3 => (code.parse().ok(), text),
+            _ => (None, line),
+        };
         Self {
             at,
             stage: Stage::FinalDot,
-            code: Some(250),
-            enhanced_code: EnhancedCode::from_reply(line).map(|code| code.to_string()),
-            text: line.to_owned(),
+            code,
+            enhanced_code: EnhancedCode::from_reply(text).map(|code| code.to_string()),
+            text: text.to_owned(),
         }
     }
 }

@@ -120,3 +120,11 @@ pub fn finish(command: &mut Command, input: &str) -> Finished {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Finished { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
+
+impl Home {
+    /// Makes the first administrator and returns an API token of theirs.
+    pub fn administrator(&self) -> String {
+        self.run(&["setup", "--email", "admin@example.org"], "").ok();
+        self.run(&["token", "create", "--user", "admin@example.org", "--quiet"], "").ok().trim().to_owned()
+    }
+}

@@ -60,6 +60,11 @@ impl Client {
         self.send(Request { method: "GET", path, ..Request::default() }).await.checked()
     }
 
+    /// What is no document: the text of the answer as it came.
+    pub async fn get_raw(&self, path: &str) -> String {
+        self.send(Request { method: "GET", path, ..Request::default() }).await.expect(200).text
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Request { method: "DELETE", path, ..Request::default() }).await.checked()
     }

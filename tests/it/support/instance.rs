@@ -5,13 +5,15 @@ use super::client::Client;
 use postroom::app::{App, Blueprint};
 use postroom::config::{Config, KeyPlace, Places};
 use postroom::domain::user::{Role, Token, User};
-use postroom::net::SystemDialer;
+use postroom::net::{Dialer, Dialing, SystemDialer};
 use postroom::runtime::Runtime;
 use postroom::store::StoreError;
 use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 const TOKEN: &str = "prt_test-token";
 
@@ -71,6 +73,17 @@ impl Instance {
 
     pub async fn stop(self) {
         self.app.stop().await;
+    }
+
+    /// Stops, and looks at what is left before it goes.
+    pub async fn stop_then<T>(self, look: impl FnOnce() -> T) -> T {
+        self.app.stop().await;
+        look()
+    }
+
+    /// Where the data directory, `data`, and the key, `master.key`, are.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
     }
 
     /// Makes a mailbox that sends through a server on loopback without TLS.
@@ -134,9 +147,32 @@ async fn launch(config: &Config, home: &TempDir) -> App {
         config: config.clone(),
         places,
         runtime: Runtime::system(),
-        dialer: Arc::new(SystemDialer),
+        dialer: Arc::new(Loopback),
         serving: true,
     })
     .await
     .unwrap_or_else(|error| panic!("the app does not start: {error}"))
+}
+
+/// Loopback and nothing else: no test asks a resolver or reaches another machine.
+struct Loopback;
+
+impl Dialer for Loopback {
+    fn resolve<'a>(&'a self, host: &'a str) -> Dialing<'a, Vec<IpAddr>> {
+        let found = match host.parse() {
+            Ok(address) => vec![address],
+            Err(_) if host == "localhost" => vec![IpAddr::from([127, 0, 0, 1])],
+            Err(_) => Vec::new(),
+        };
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn connect(&self, address: SocketAddr) -> Dialing<'_, TcpStream> {
+        Box::pin(async move {
+            if address.ip().is_loopback() {
+                return SystemDialer.connect(address).await;
+            }
+            Err(std::io::ErrorKind::ConnectionRefused.into())
+        })
+    }
 }

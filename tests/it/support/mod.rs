@@ -3,10 +3,12 @@
 //! - `binary`: where the binary is, a home with nothing in it, one command run to its end.
 //! - `server`: `postroom serve`, started, watched, stopped or killed.
 //! - `client`: a JSON:API client that knows documents and status codes, and no resource.
+//! - `people`: users of each role in an app of this process.
 
 pub mod binary;
 pub mod client;
 pub mod instance;
+pub mod people;
 pub mod server;
 
 mod binary_test;

@@ -3,12 +3,13 @@
 //! The record's own values come first, then what its other values imply, then the preset of `emailProvider`, then the
 //! preset of the address's domain. Host, port and TLS come from one source as a unit; so do user name and password.
 
+mod shown;
+
 use super::credential::Draft;
 use crate::domain::connection::{Endpoint, Reach, TlsMode};
 use crate::domain::failure::{Failure, Stage};
 use crate::domain::mailbox::{Mailbox, SecretField, Settings, Side};
 use crate::providers::presets::{self, Login, Preset, Server};
-use serde_json::{Value, json};
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +164,9 @@ impl EffectiveSettings {
             Some(value) => (value, Source::Record),
             None => (sync.is_ok() && settings.sync_disabled != Some(true), Source::Implied),
         };
-        let named = [&imap, &smtp].into_iter().flatten().filter(|server| server.host == Source::Record);
+        let mut named = [&imap, &smtp].into_iter().flatten().filter(|server| server.host == Source::Record);
         let preset = by_provider
-            .or_else(|| named.filter_map(|server| presets::by_host(&server.endpoint.host)).next())
+            .or_else(|| named.find_map(|server| presets::by_host(&server.endpoint.host)))
             .or_else(|| by_domain.filter(|_| settings.imap_host.is_none() && settings.smtp_host.is_none()));
         let (provider_id, provider_type) = preset.map_or(presets::OTHER, |preset| (preset.id, preset.name));
         Self {
@@ -199,36 +200,6 @@ impl EffectiveSettings {
                 }
             },
         }
-    }
-
-    /// What `GET /mailboxes/{id}/effectiveSettings` shows: every value with its source. Of secrets, which one is used.
-    pub fn to_json(&self) -> Value {
-        let send = match &self.send {
-            Ok(send) => session(&self.origins.send, &send.endpoint, &send.username, send.secret),
-            Err(failure) => problem(failure),
-        };
-        let sync = match &self.sync {
-            Ok(sync) => {
-                let mut shown = session(&self.origins.sync, &sync.endpoint, &sync.username, Some(sync.secret));
-                shown["inbox"] =
-                    sourced(&sync.inbox, if sync.inbox == INBOX { Source::Default } else { Source::Record });
-                shown
-            }
-            Err(failure) => problem(failure),
-        };
-        let side = |side, method: Option<Method>, from: Source, mut shown: Value| {
-            shown["configured"] = json!(self.is_configured(side));
-            shown["method"] = method.map_or(Value::Null, |method| sourced(method.name(), from));
-            shown
-        };
-        json!({
-            "providerType": self.provider_type,
-            "providerId": self.provider_id,
-            "preset": self.preset.map(|preset| preset.title),
-            "sendRequiresSync": sourced(self.send_requires_sync, self.origins.requires_sync),
-            "send": side(Side::Send, self.send_method, self.origins.send.method, send),
-            "sync": side(Side::Sync, self.sync_method, self.origins.sync.method, sync),
-        })
     }
 }
 
@@ -385,26 +356,5 @@ fn origins(method: Source, server: Option<&Located>, username: Source) -> SideOr
     SideOrigins { method, host: of(|it| it.host), port: of(|it| it.port), tls: of(|it| it.tls), username }
 }
 
-fn session(from: &SideOrigins, endpoint: &Endpoint, username: &str, secret: Option<SecretField>) -> Value {
-    json!({
-        "host": sourced(&endpoint.host, from.host),
-        "port": sourced(endpoint.port, from.port),
-        "tls": sourced(endpoint.tls, from.tls),
-        "reach": endpoint.reach,
-        "username": sourced(username, from.username),
-        "password": { "set": secret.is_some(), "attribute": secret.map(SecretField::name) },
-        "problem": null,
-    })
-}
-
-fn problem(failure: &Failure) -> Value {
-    json!({ "problem": { "detail": failure.sentence, "advice": failure.advice } })
-}
-
-fn sourced(value: impl serde::Serialize, from: Source) -> Value {
-    json!({ "value": value, "source": from.name() })
-}
-
 #[cfg(test)]
-#[path = "effective_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -2,9 +2,11 @@ use super::*;
 use crate::domain::failure::FailureKind;
 use crate::domain::secret::SealedSecret;
 use crate::store::SecretChange;
+use serde_json::{Value, json};
 
 /// A mailbox of `ann@{domain}` with these attributes and these secrets set.
-fn mailbox(domain: &str, attributes: Value, secrets: &[SecretField]) -> Mailbox {
+#[allow(clippy::needless_pass_by_value)] // Reads better with json!() in place.
+pub(in crate::connect) fn mailbox(domain: &str, attributes: Value, secrets: &[SecretField]) -> Mailbox {
     let mut all: Mailbox = serde_json::from_value(json!({
         "id": 1, "user_id": 1, "creator_id": 1, "updater_id": 1,
         "created_at": "2026-01-01", "updated_at": "2026-01-01", "settings": attributes,
@@ -17,6 +19,7 @@ fn mailbox(domain: &str, attributes: Value, secrets: &[SecretField]) -> Mailbox 
 
 const PASSWORD: &[SecretField] = &[SecretField::Password];
 
+#[allow(clippy::needless_pass_by_value)] // As above.
 fn effective(domain: &str, attributes: Value) -> EffectiveSettings {
     EffectiveSettings::of(&mailbox(domain, attributes, PASSWORD))
 }

@@ -1,0 +1,150 @@
+//! `postroom send`: one mailing.
+
+use super::answer::{Document, Record, cell};
+use super::exit::{Exit, Failure};
+use super::moment::moment;
+use super::output::Output;
+use super::session::Session;
+use super::{input, mailbox};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often the state is asked for while waiting.
+const PAUSE: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The mailbox that sends: its address or its id
+    #[arg(long, value_name = "EMAIL")]
+    from: String,
+    /// Recipients: addresses, or "Name <address>"
+    #[arg(long, value_name = "EMAIL", num_args = 1.., required = true)]
+    to: Vec<String>,
+    #[arg(long, value_name = "EMAIL", num_args = 1..)]
+    cc: Vec<String>,
+    #[arg(long, value_name = "EMAIL", num_args = 1..)]
+    bcc: Vec<String>,
+    #[arg(long, value_name = "EMAIL")]
+    reply_to: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    subject: String,
+    /// The HTML body: a file, or - for standard input
+    #[arg(long, value_name = "FILE|-", required_unless_present = "text")]
+    html: Option<PathBuf>,
+    /// The text body: a file, or - for standard input; made of the HTML where it is not given
+    #[arg(long, value_name = "FILE|-")]
+    text: Option<PathBuf>,
+    /// Not before: a time, or a span from now such as 30m
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Wait until it has left or failed, so many seconds at most
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u32>,
+}
+
+impl Send {
+    fn body(&self, mailbox: &str) -> Result<Value, Failure> {
+        let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+        if is_stdin(&self.html) && is_stdin(&self.text) {
+            return Err(Failure::usage("Standard input can be --html or --text, not both."));
+        }
+        let mut attributes = json!({"to": self.to, "subject": self.subject});
+        let read = |path: &Option<PathBuf>| path.as_deref().map(input::text).transpose();
+        let time = self.at.as_deref().map(|text| moment("--at", text)).transpose()?;
+        let given = [
+            ("bodyHtml", read(&self.html)?.map(Value::from)),
+            ("bodyText", read(&self.text)?.map(Value::from)),
+            ("scheduledAt", time.map(Value::from)),
+            ("replyTo", self.reply_to.as_deref().map(Value::from)),
+            ("cc", (!self.cc.is_empty()).then(|| json!(self.cc))),
+            ("bcc", (!self.bcc.is_empty()).then(|| json!(self.bcc))),
+        ];
+        for (name, value) in given {
+            if let Some(value) = value {
+                attributes[name] = value;
+            }
+        }
+        Ok(json!({"data": {
+            "type": "mailing",
+            "attributes": attributes,
+            "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}},
+        }}))
+    }
+}
+
+pub async fn run(send: &Send, session: &Session, output: Output) -> Result<(), Failure> {
+    let mailbox = mailbox::find(session, &send.from).await?;
+    let body = send.body(&mailbox.id)?;
+    let mut mailing = session.call("POST", "/api/v2/mailings", Some(&body)).await?;
+    if let Some(seconds) = send.wait {
+        mailing = settled(mailing, Duration::from_secs(seconds.into()), session).await?;
+    }
+    let record = mailing.record();
+    output.show(|| mailing.0.clone(), || record.id(), || told(record))?;
+    match (send.wait, record.attribute("state").as_str().unwrap_or_default()) {
+        (None, _) => Ok(()),
+        (_, "failed" | "bounced") => Err(Failure::failed("")),
+        (_, state) if has_left(state) => partly(record),
+        _ => Err(Failure::failed("It has not left yet; it stays in the queue.")),
+    }
+}
+
+/// Waits until the mailing has left or failed, or the patience is over; its latest state.
+async fn settled(mut mailing: Document, patience: Duration, session: &Session) -> Result<Document, Failure> {
+    let begin = Instant::now();
+    let path = format!("/api/v2/mailings/{}", mailing.record().id());
+    while !is_final(mailing.record().attribute("state").as_str().unwrap_or_default()) && begin.elapsed() < patience {
+        tokio::time::sleep(PAUSE).await;
+        mailing = session.get(&path).await?;
+    }
+    Ok(mailing)
+}
+
+fn has_left(state: &str) -> bool {
+    matches!(state, "delivered" | "opened" | "replied")
+}
+
+fn is_final(state: &str) -> bool {
+    has_left(state) || matches!(state, "failed" | "bounced")
+}
+
+/// A mailing that some recipients' server refused is done in part.
+fn partly(mailing: Record<'_>) -> Result<(), Failure> {
+    let refused: Vec<String> = mailing
+        .attribute("recipientOutcomes")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|outcome| outcome["state"] == "failed")
+        .map(|outcome| format!("{} was refused: {}", cell(&outcome["address"]), cell(&outcome["answer"])))
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Partly, refused.join("\n"))) }
+}
+
+fn told(mailing: Record<'_>) -> String {
+    let mut text = format!("Mailing {} is {}.", mailing.id(), mailing.text("state"));
+    for reason in ["errorReason", "delayReason"] {
+        if let Some(reason) = mailing.attribute(reason).as_str() {
+            text.push_str("\n  ");
+            text.push_str(reason);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipient_that_was_refused_makes_it_a_part() {
+        let mailing = json!({"attributes": {"recipientOutcomes": [
+            {"address": "a@x", "state": "accepted"}, {"address": "b@x", "state": "failed", "answer": "550 no"},
+        ]}});
+        let failure = partly(Record(&mailing)).unwrap_err();
+        assert_eq!((failure.exit, failure.text.as_str()), (Exit::Partly, "b@x was refused: 550 no"));
+        assert_eq!(partly(Record(&json!({}))), Ok(()));
+    }
+}

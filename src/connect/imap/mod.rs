@@ -1,0 +1,53 @@
+//! One IMAP session (RFC 3501) over [`crate::net`]: greeting, TLS, log-in, and the few commands that syncing needs.
+//!
+//! - `preamble`: everything before the log-in, by hand: greeting, capabilities, strict STARTTLS.
+//! - `screen`: what stands between the connection and the `imap` crate, and refuses what the crate cannot bear.
+//! - `credential`, `query`, `answer`: what the log-in takes, what is asked, what is found out.
+//! - `session`: [`ImapSession`], the only file that names the `imap` crate.
+//! - `trouble`: what an error of any of them means, as a [`Failure`](crate::domain::failure::Failure).
+//!
+//! A session is blocking and belongs on a thread that may block, inside a tokio runtime (`spawn_blocking`).
+
+mod answer;
+mod credential;
+mod preamble;
+mod query;
+mod screen;
+mod session;
+mod trouble;
+
+pub use answer::{Facts, FolderState, ImapFolder, SpecialUse};
+pub use session::ImapSession;
+
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long the parts of a session may take, and who can end it early.
+#[derive(Clone, Debug)]
+pub struct ImapLimits {
+    /// Each of name lookup, TCP and TLS.
+    pub connect: Duration,
+    /// One read or write; before the log-in, one command.
+    pub step: Duration,
+    /// One command with its whole answer.
+    pub command: Duration,
+    /// When the session has to be over.
+    pub deadline: Option<Instant>,
+    /// Ends the session wherever it stands.
+    pub cancel: CancellationToken,
+}
+
+impl Default for ImapLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            step: Duration::from_mins(1),
+            command: Duration::from_mins(10),
+            deadline: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+//! A logged-in session. The only file that names the `imap` crate.
+
+use super::answer::{Facts, FolderState, ImapFolder, SpecialUse};
+use super::credential::Credential;
+use super::preamble::{Greeted, Offered, greeted, noted};
+use super::screen::Screen;
+use super::trouble::{broken, closed, dismissed, garbled, refusal};
+use super::{ImapLimits, query};
+use crate::connect::effective::SyncSettings;
+use crate::domain::failure::{Failure, Stage};
+use crate::domain::stages::Stages;
+use crate::domain::time::Timestamp;
+use crate::net::{BlockingStream, Network, StreamControls};
+use crate::runtime::contain_blocking;
+use imap::types::{Fetches, Flag, UnsolicitedResponse};
+use imap_proto::{NameAttribute, ResponseCode};
+use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Folders beyond this many are not looked at.
+const FOLDER_LIMIT: usize = 5_000;
+
+/// What a server may send beyond what was asked for: flags, sizes, news of other messages.
+const SLACK: u64 = 256 << 10;
+
+/// What the facts or the frame of one message take at most, in bytes.
+const PER_MESSAGE: u64 = 4 << 10;
+
+const LOGOUT: Duration = Duration::from_secs(3);
+
+type Session = imap::Session<Screen<BlockingStream>>;
+
+/// One logged-in session. Every call blocks; after a call that failed for any other reason than the server's plain
+/// refusal, the session has ended and every further call fails.
+pub struct ImapSession {
+    session: Session,
+    controls: StreamControls,
+    limits: ImapLimits,
+    host: String,
+    ended: bool,
+    /// The UIDVALIDITY with which the open folder was opened.
+    validity: Option<u32>,
+}
+
+impl ImapSession {
+    /// Connects, goes into TLS as the settings want it, and logs in. `secret` is not kept.
+    pub fn open(
+        network: &Network,
+        settings: &SyncSettings,
+        secret: &SecretString,
+        stages: &mut Stages,
+        limits: ImapLimits,
+    ) -> Result<Self, Failure> {
+        let credential = Credential { username: &settings.username, password: secret };
+        credential.check().map_err(|failure| noted(stages, Instant::now(), failure))?;
+        let runtime = Handle::current();
+        let opened = runtime.block_on(async {
+            let over = async {
+                match limits.deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = limits.cancel.cancelled() => None,
+                greeted = greeted(network, &settings.endpoint, &limits, stages) => Some(greeted),
+                () = over => None,
+            }
+        });
+        let Some(opened) = opened else {
+            return Err(given_up(stages, &settings.endpoint.host));
+        };
+        let Greeted { connection, ahead, offered } = opened?;
+        let host = connection.host().to_owned();
+        let stream = BlockingStream::new(connection, runtime, limits.step, SLACK, limits.cancel.clone());
+        let controls = stream.controls();
+        let client = imap::Client::new(Screen::new(stream, controls.clone(), ahead));
+        controls.set_deadline(Some(due(&limits, limits.command)));
+        let begun = Instant::now();
+        match contain_blocking(|| log_in(client, &host, offered, &credential))
+            .unwrap_or_else(|panic| Err(lost(Stage::Authentication, &host, &panic)))
+        {
+            Ok(session) => {
+                stages.passed(Stage::Authentication, begun.elapsed(), "");
+                Ok(Self { session, controls, limits, host, ended: false, validity: None })
+            }
+            Err(failure) => Err(noted(stages, begun, failure)),
+        }
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether the session can take another command.
+    pub fn is_usable(&self) -> bool {
+        !self.ended
+    }
+
+    /// Every folder, up to a few thousand.
+    pub fn folders(&mut self) -> Result<Vec<ImapFolder>, Failure> {
+        self.run(Stage::FolderList, 4 << 20, |session| {
+            let names = session.list(Some(""), Some("*"))?;
+            Ok(names.iter().take(FOLDER_LIMIT).map(folder).collect())
+        })
+    }
+
+    /// Opens a folder for reading; no flag of any message changes.
+    pub fn examine(&mut self, name: &str) -> Result<FolderState, Failure> {
+        check_name(name)?;
+        self.validity = None;
+        let state = self.run(Stage::Select, SLACK, |session| {
+            let folder = session.examine(name)?;
+            let real = |number: &u32| *number != 0;
+            Ok(FolderState {
+                exists: folder.exists,
+                uid_validity: folder.uid_validity.filter(real),
+                uid_next: folder.uid_next.filter(real),
+            })
+        })?;
+        self.validity = state.uid_validity;
+        Ok(state)
+    }
+
+    /// The UIDs of the open folder within `uids`, received `since` (by day; the server's time zone counts), among the
+    /// messages at `places` if given; ascending.
+    pub fn search(
+        &mut self,
+        places: Option<&RangeInclusive<u32>>,
+        uids: &RangeInclusive<u32>,
+        since: Option<Timestamp>,
+    ) -> Result<Vec<u32>, Failure> {
+        let query = query::search(places, uids, since);
+        let found = self.run(Stage::Fetch, 4 << 20, |session| session.uid_search(&query))?;
+        // `*` finds the last message even if all are older.
+        let mut found: Vec<u32> = found.into_iter().filter(|uid| *uid != 0 && uids.contains(uid)).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The UID of the last message of the open folder.
+    pub fn last_uid(&mut self) -> Result<Option<u32>, Failure> {
+        let found = self.run(Stage::Fetch, SLACK, |session| session.uid_search("*"))?;
+        Ok(found.into_iter().max().filter(|uid| *uid != 0))
+    }
+
+    /// The facts of `uids` (ascending). A message that is no longer there has none.
+    pub fn facts(&mut self, uids: &[u32]) -> Result<Vec<Facts>, Failure> {
+        let query = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
+        let mut facts = self.fetch(uids, query, 0, |uid, fetch| {
+            let received_at = fetch.internal_date().map(|date| Timestamp::from_millis(date.timestamp_millis()));
+            // Without both it is news of a flag, not an answer.
+            if fetch.size.is_none() && received_at.is_none() {
+                return None;
+            }
+            let flags = fetch.flags().iter().filter(|flag| **flag != Flag::Recent).map(Flag::to_string).collect();
+            Some(Facts { uid, flags, received_at, size: fetch.size.map(u64::from) })
+        })?;
+        facts.sort_by_key(|fact| fact.uid);
+        facts.dedup_by_key(|fact| fact.uid);
+        Ok(facts)
+    }
+
+    /// The whole messages of `uids` (ascending), which together take about `size` bytes; those that the server did not
+    /// give are missing. Sizes may be estimates: up to twice as much is read.
+    pub fn bodies(&mut self, uids: &[u32], size: u64) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
+        let budget = size.saturating_mul(2).saturating_add(1 << 20);
+        let texts = self.fetch(uids, "(UID BODY.PEEK[])", budget, |uid, fetch| Some((uid, fetch.body()?.to_vec())))?;
+        Ok(one_each(texts))
+    }
+
+    /// The headers of `uids` (ascending).
+    pub fn headers(&mut self, uids: &[u32]) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
+        let budget = (1 << 20) * uids.len() as u64;
+        let query = "(UID BODY.PEEK[HEADER])";
+        let texts = self.fetch(uids, query, budget, |uid, fetch| Some((uid, fetch.header()?.to_vec())))?;
+        Ok(one_each(texts))
+    }
+
+    /// Fetches in as few commands as possible. What the server says of messages that nobody asked about is ignored.
+    fn fetch<T>(
+        &mut self,
+        uids: &[u32],
+        query: &str,
+        budget: u64,
+        read: impl Fn(u32, &imap::types::Fetch<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut found = Vec::with_capacity(uids.len());
+        let mut rest = uids;
+        while !rest.is_empty() {
+            let (set, taken) = query::uid_set(rest);
+            let (asked, later) = rest.split_at(taken);
+            rest = later;
+            let budget = budget + SLACK + PER_MESSAGE * taken as u64;
+            let fetches: Fetches = self.run(Stage::Fetch, budget, |session| session.uid_fetch(&set, query))?;
+            found.extend(fetches.iter().filter_map(|fetch| {
+                let uid = fetch.uid.filter(|uid| asked.binary_search(uid).is_ok())?;
+                read(uid, fetch)
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Files a message, marked as read. The message may be there even if this fails without a refusal.
+    pub fn append(&mut self, folder: &str, message: &[u8]) -> Result<(), Failure> {
+        check_name(folder)?;
+        // The crate puts quotes around the name and does not look inside.
+        let name = folder.replace('\\', "\\\\").replace('"', "\\\"");
+        self.run(Stage::Append, SLACK, |session| {
+            let mut append = session.append(&name, message);
+            append.flag(Flag::Seen);
+            append.finish().map(|_| ())
+        })
+    }
+
+    /// Says good-bye; takes no longer than a few seconds, whatever the server does.
+    pub fn logout(mut self) {
+        if self.ended {
+            return;
+        }
+        self.limits.command = LOGOUT;
+        // Nothing depends on the answer.
+        let _ = self.run(Stage::Fetch, SLACK, Session::logout);
+    }
+
+    /// Runs one command within its bounds.
+    fn run<T>(
+        &mut self,
+        stage: Stage,
+        budget: u64,
+        command: impl FnOnce(&mut Session) -> imap::Result<T>,
+    ) -> Result<T, Failure> {
+        if self.ended {
+            return Err(Failure::temporary(stage, format!("The session with {} has ended.", self.host)));
+        }
+        self.controls.set_budget(budget);
+        self.controls.set_deadline(Some(due(&self.limits, self.limits.command)));
+        let session = &mut self.session;
+        let result = contain_blocking(|| command(session));
+        // Until shown otherwise: what is in the stream now may belong to a command that was given up.
+        self.ended = true;
+        let value = match result {
+            Err(panic) => return Err(lost(stage, &self.host, &panic)),
+            Ok(Err(error)) => {
+                self.ended = !is_refusal(&error);
+                return Err(failure(stage, &self.host, error));
+            }
+            Ok(Ok(value)) => value,
+        };
+        for news in self.session.take_all_unsolicited() {
+            match news {
+                UnsolicitedResponse::Bye { information, .. } => {
+                    return Err(dismissed(stage, &self.host, &information.unwrap_or_default()));
+                }
+                UnsolicitedResponse::Ok { code: Some(ResponseCode::UidValidity(now)), .. }
+                    if self.validity.is_some_and(|before| before != now) =>
+                {
+                    return Err(Failure::temporary(
+                        stage,
+                        format!("{} numbered the messages of the folder anew during the session.", self.host),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        self.ended = false;
+        Ok(value)
+    }
+}
+
+impl fmt::Debug for ImapSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImapSession").field("host", &self.host).field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+/// The first text of each message.
+fn one_each(mut texts: Vec<(u32, Vec<u8>)>) -> Vec<(u32, Vec<u8>)> {
+    texts.sort_by_key(|(uid, _)| *uid);
+    texts.dedup_by_key(|(uid, _)| *uid);
+    texts
+}
+
+/// What AUTHENTICATE asks for.
+struct Plain<'a>(&'a Credential<'a>);
+
+impl imap::Authenticator for Plain<'_> {
+    type Response = String;
+
+    fn process(&self, _challenge: &[u8]) -> String {
+        (*self.0.plain()).clone()
+    }
+}
+
+/// One try with one mechanism: a second try with the same password would only bring a lock-out nearer.
+fn log_in(
+    client: imap::Client<Screen<BlockingStream>>,
+    host: &str,
+    offered: Offered,
+    credential: &Credential<'_>,
+) -> Result<Session, Failure> {
+    // LOGIN is what every server knows; it cannot carry anything but ASCII.
+    let result = if !offered.login_disabled && (credential.is_ascii() || !offered.plain) {
+        client.login(credential.username, credential.password.expose_secret())
+    } else if offered.plain {
+        client.authenticate("PLAIN", &Plain(credential))
+    } else {
+        return Err(Failure::config(
+            Stage::Authentication,
+            format!("{host} takes no log-in by password on this connection."),
+        )
+        .advice("The server may want TLS first (imapSsl), or the provider may have to allow password log-ins for this mailbox."));
+    };
+    result.map_err(|(error, _)| credential.discreet(failure(Stage::Authentication, host, error)))
+}
+
+/// The server said no and the session goes on.
+fn is_refusal(error: &imap::Error) -> bool {
+    matches!(error, imap::Error::No(_) | imap::Error::Bad(_) | imap::Error::Validate(_))
+}
+
+fn failure(stage: Stage, host: &str, error: imap::Error) -> Failure {
+    match error {
+        imap::Error::Io(error) => broken(stage, host, &error),
+        imap::Error::ConnectionLost => closed(stage, host),
+        imap::Error::No(no) => refusal(stage, host, &line(no.code.as_ref(), &no.information)),
+        imap::Error::Bad(bad) => refusal(stage, host, &line(bad.code.as_ref(), &bad.information)),
+        // The crate says the same of a response that it could not read; then there is no text.
+        imap::Error::Bye(bye) if bye.information != NOTHING_SAID => {
+            dismissed(stage, host, &line(bye.code.as_ref(), &bye.information))
+        }
+        imap::Error::Append => Failure::temporary(stage, format!("{host} did not take the message for the folder.")),
+        imap::Error::Validate(_) => Failure::config(stage, "A name contains a character that IMAP cannot carry."),
+        _ => garbled(stage, host),
+    }
+}
+
+/// What the crate puts where the server gave no text.
+const NOTHING_SAID: &str = "no explanation given";
+
+/// The server's line as it was, as far as the crate kept it.
+fn line(code: Option<&ResponseCode<'_>>, text: &str) -> String {
+    match code {
+        Some(ResponseCode::Alert) => format!("[ALERT] {text}"),
+        Some(ResponseCode::TryCreate) => format!("[TRYCREATE] {text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// The crate panicked on what the server sent. The text of the panic may hold anything.
+fn lost(stage: Stage, host: &str, panic: &str) -> Failure {
+    tracing::warn!(host, stage = stage.name(), panic, "an IMAP answer could not be digested");
+    garbled(stage, host)
+}
+
+/// The session was stopped, or its time was over, before anybody could log in.
+fn given_up(stages: &mut Stages, host: &str) -> Failure {
+    let stage = stages.reports().last().map_or(Stage::Dns, |report| report.stage);
+    let sentence = format!("The session with {host} took longer than it may; it came as far as {}.", stage.name());
+    noted(stages, Instant::now(), Failure::temporary(stage, sentence))
+}
+
+fn due(limits: &ImapLimits, patience: Duration) -> Instant {
+    let due = Instant::now() + patience;
+    limits.deadline.map_or(due, |deadline| deadline.min(due))
+}
+
+fn folder(name: &imap::types::Name<'_>) -> ImapFolder {
+    let mut folder = ImapFolder {
+        name: name.name().to_owned(),
+        delimiter: name.delimiter().map(str::to_owned),
+        special: None,
+        selectable: true,
+    };
+    for attribute in name.attributes() {
+        match attribute {
+            NameAttribute::NoSelect => folder.selectable = false,
+            NameAttribute::Extension(word) if word.eq_ignore_ascii_case("\\NonExistent") => folder.selectable = false,
+            NameAttribute::Sent => folder.special = Some(SpecialUse::Sent),
+            NameAttribute::All
+            | NameAttribute::Archive
+            | NameAttribute::Drafts
+            | NameAttribute::Flagged
+            | NameAttribute::Junk
+            | NameAttribute::Trash => folder.special = folder.special.or(Some(SpecialUse::Other)),
+            _ => {}
+        }
+    }
+    folder
+}
+
+/// The crate quotes what EXAMINE is given; a control character has no place in a folder's name.
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || !name.is_ascii() || name.chars().any(char::is_control) {
+        return Err(Failure::config(Stage::Select, "The folder's name contains a character that IMAP cannot carry."));
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! The command line, as a person and as a script have it: what is printed where, and how it ends.
+
+use super::support::binary::{Finished, Home, finish};
+use super::support::server::Server;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+fn json(finished: &Finished) -> Value {
+    serde_json::from_str(finished.ok()).expect("one JSON document")
+}
+
+/// A home with an administrator and her token, made without a server.
+fn set_up() -> (Home, String) {
+    let home = Home::new();
+    home.run(&["setup", "--email", "ann@example.org"], "").ok();
+    let token = home.run(&["token", "create", "--user", "ann@example.org", "--quiet"], "").ok().to_owned();
+    (home, token)
+}
+
+/// A file of the home with this content; its path.
+fn file(home: &Home, name: &str, content: &str) -> String {
+    let path = home.path().join(name);
+    fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+/// The names of the files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_fresh_home_is_set_up_without_a_server_and_only_once() {
+    let home = Home::new();
+    let first = home.run(&["setup", "--email", "ann@example.org", "--first-name", "Ann"], "");
+    assert!(first.ok().contains("postroom token create --user ann@example.org"), "the next step: {first:#?}");
+    assert!(first.stderr.contains("master.key"), "where the key was made: {first:#?}");
+    assert!(home.key_file().is_file());
+
+    let again = home.run(&["setup", "--email", "bob@example.org"], "");
+    assert!(again.failed(1).contains("ann@example.org"), "{again:#?}");
+
+    let token = home.run(&["token", "create", "--user", "ann@example.org", "--expires", "90d", "--quiet"], "");
+    assert!(token.ok().starts_with("prt_") && !token.ok().contains('\n') && token.stderr.is_empty(), "{token:#?}");
+    let listed = home.run(&["token", "list"], "");
+    assert!(listed.ok().contains("ann@example.org") && !listed.ok().contains(token.ok()), "{listed:#?}");
+    assert_eq!(home.run(&["token", "create", "--user", "bob@example.org"], "").code, Some(5));
+    assert_eq!(home.run(&["token", "create", "--user", "ann@example.org", "--expires", "soon"], "").code, Some(2));
+
+    // Nothing is left behind but the store.
+    assert_eq!(names(&home.data()), ["postroom.redb"]);
+}
+
+#[test]
+fn a_verb_that_needs_a_server_says_how_to_start_one() {
+    let (home, _) = set_up();
+    let refused = home.run(&["mailbox", "list"], "");
+    assert!(refused.failed(1).contains("postroom serve") && refused.stdout.is_empty(), "{refused:#?}");
+    assert!(home.run(&["health"], "").failed(6).contains("postroom serve"));
+}
+
+#[test]
+fn serve_names_its_url_hints_at_the_setup_and_ends_in_order() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    assert!(server.logged("postroom setup --email"), "{}", server.logs());
+    home.run(&["setup", "--email", "ann@example.org"], "").ok();
+    server.signal("HUP");
+    assert!(server.logged("SIGHUP"), "no reason to end");
+    assert_eq!(json(&home.run(&["health", "--json"], ""))["status"], "ok");
+
+    let second = Server::refuses(&home, &[]);
+    assert!(second.failed(1).contains("Another postroom process holds the store"), "{second:#?}");
+    assert_eq!(home.run(&["health"], "").code, Some(0), "the first one is unharmed");
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!home.data().join("api.sock").exists());
+}
+
+#[test]
+fn tokens_made_and_revoked_beside_a_running_server_count_at_once() {
+    let (home, token) = set_up();
+    let server = Server::start(&home);
+    let token = file(&home, "token", &format!("{token}\n"));
+    let remote = |arguments: &[&str]| {
+        let mut command = home.command(&["--url", &server.url]);
+        finish(command.args(arguments), "")
+    };
+    let identity = json(&remote(&["--token-file", &token, "api", "GET", "/api/v2"]));
+    assert_eq!(identity["meta"]["user"]["email"], "ann@example.org");
+    assert!(remote(&["mailbox", "list"]).failed(4).contains("--token-file"));
+    assert_eq!(remote(&["--as", "ann@example.org", "mailbox", "list"]).code, Some(2));
+    assert_eq!(remote(&["health"]).code, Some(0), "needs no token");
+
+    let id = home.run(&["token", "list", "--quiet"], "").ok().to_owned();
+    home.run(&["token", "revoke", &id], "").ok();
+    assert_eq!(remote(&["--token-file", &token, "mailbox", "list"]).code, Some(4));
+    assert_eq!(home.run(&["token", "revoke", &id], "").code, Some(5));
+    assert_eq!(home.run(&["token", "list", "--as", "nobody@example.org"], "").code, Some(4));
+}
+
+#[test]
+fn the_escape_hatch_prints_the_body_and_ends_by_the_status() {
+    let (home, _) = set_up();
+    let _server = Server::start(&home);
+    assert_eq!(json(&home.run(&["api", "get", "/api/v2"], ""))["meta"]["user"]["role"], "admin");
+    let missing = home.run(&["api", "GET", "/api/v2/mailboxes/7"], "");
+    assert_eq!((missing.code, missing.stdout.contains("\"errors\"")), (Some(5), true), "{missing:#?}");
+    assert_eq!(home.run(&["api", "GET", "mailboxes"], "").code, Some(2));
+    let body = r#"{"data": {"type": "mailbox", "attributes": {"email": "ann@example.org"}}}"#;
+    let created = home.run(&["api", "POST", "/api/v2/mailboxes", "--data", "-"], body);
+    assert_eq!(json(&created)["data"]["type"], "mailbox");
+    assert_eq!(home.run(&["api", "POST", "/api/v2/mailboxes", "--data", "-"], body).code, Some(1));
+}
+
+#[test]
+fn a_mailbox_that_cannot_be_reached_is_not_saved_and_the_failing_stage_is_shown() {
+    let (home, _) = set_up();
+    let _server = Server::start(&home);
+    // Nothing listens on the discard port; loopback is reached because an administrator names it.
+    let servers = ["--imap-host", "127.0.0.1", "--imap-port", "9", "--smtp-host", "127.0.0.1", "--smtp-port", "9"];
+    let add = |further: &[&str], input: &str| {
+        let mut arguments = vec!["mailbox", "add", "ann@example.org", "--password-stdin"];
+        arguments.extend(servers.iter().chain(further));
+        home.run(&arguments, input)
+    };
+    let refused = add(&[], "hunter2\n");
+    let said = refused.failed(1);
+    for part in ["✗ tcp", "/data/attributes/smtp", "Nothing was saved", "--no-validate"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(refused.stdout.is_empty() && !said.contains("hunter2"), "{refused:#?}");
+    assert_eq!(home.run(&["mailbox", "list", "--quiet"], "").ok(), "");
+
+    let id = add(&["--no-validate", "--quiet"], "hunter2\n").ok().to_owned();
+    let tested = home.run(&["mailbox", "test", "ann@example.org", "--send"], "");
+    assert!(tested.code == Some(1) && tested.stdout.contains("✗ tcp"), "{tested:#?}");
+
+    let set = ["mailbox", "set", "ann@example.org", "sendThreshold=7", "username=null", "spreadEvenly=true", "--json"];
+    let attributes = json(&home.run(&set, ""))["data"]["attributes"].take();
+    assert_eq!((&attributes["sendThreshold"], &attributes["spreadEvenly"]), (&7.into(), &true.into()));
+    let many = home.run(&["mailbox", "set", &id, "sendThreshold=0", "imapPort=0"], "");
+    assert!(many.failed(1).contains("sendThreshold") && many.stderr.contains("imapPort"), "{many:#?}");
+    assert!(home.run(&["mailbox", "set", &id, "password=hunter2"], "").failed(2).contains("--secret"));
+
+    let states = |home: &Home| {
+        let shown = json(&home.run(&["mailbox", "show", &id, "--json"], ""));
+        ["sendState", "syncState"].map(|name| shown["data"]["attributes"][name].as_str().unwrap().to_owned())
+    };
+    home.run(&["mailbox", "pause", &id, "--send"], "").ok();
+    assert_eq!(states(&home)[0], "disabled");
+    assert_ne!(states(&home)[1], "disabled");
+    home.run(&["mailbox", "resume", &id], "").ok();
+    assert_ne!(states(&home)[0], "disabled");
+
+    assert_eq!(home.run(&["mailbox", "rm", &id], "y\n").code, Some(2), "nobody is asked through a pipe");
+    home.run(&["mailbox", "rm", &id, "--yes"], "").ok();
+    assert_eq!(home.run(&["mailbox", "show", &id], "").code, Some(5));
+    assert_eq!(home.run(&["mailbox", "show", "ann@example.org"], "").code, Some(5));
+}
+
+#[test]
+fn a_mailing_is_queued_shown_and_not_sent_twice_by_looking() {
+    let (home, _) = set_up();
+    let _server = Server::start(&home);
+    let add = ["mailbox", "add", "ann@example.org", "--smtp-host", "127.0.0.1", "--smtp-port", "9", "--no-validate"];
+    home.run(&add, "").ok();
+    let send = ["send", "--from", "ann@example.org", "--to", "Bob <bob@example.org>", "eve@example.org"];
+    let send =
+        |further: &[&str]| home.run(&[&send[..], &["--subject", "Grüße", "--text", "-"], further].concat(), "Hello\n");
+    let sent = json(&send(&["--at", "2d", "--json"]));
+    let attributes = &sent["data"]["attributes"];
+    assert_eq!((&attributes["state"], &attributes["subject"]), (&"scheduled".into(), &"Grüße".into()));
+    assert_eq!(attributes["to"].as_array().unwrap().len(), 2);
+    assert_eq!(send(&["--quiet"]).ok(), "2");
+    assert_eq!(send(&["--html", "-"]).code, Some(2), "one standard input for two bodies");
+    assert_eq!(
+        home.run(&["send", "--from", "bob@example.org", "--to", "a@b.org", "--subject", "x", "--text", "-"], "").code,
+        Some(5)
+    );
+    assert!(home.run(&["message", "list"], "").ok().starts_with("ID"));
+    assert_eq!(home.run(&["message", "show", "1"], "").code, Some(5));
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_failure() {
+    let home = Home::new();
+    for arguments in [&["sevre"][..], &["mailbox"], &["mailbox", "add"], &["help", "nothing"], &["setup"]] {
+        let ended = home.run(arguments, "");
+        assert!(ended.code == Some(2) && !ended.stderr.is_empty() && ended.stdout.is_empty(), "{ended:#?}");
+    }
+    let codes = home.run(&["help", "exit-codes"], "");
+    for code in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "78 "] {
+        assert!(codes.ok().lines().any(|line| line.starts_with(code)), "{code}");
+    }
+    assert!(home.run(&["help", "mailbox", "add"], "").ok().contains("--password-stdin"));
+    let version = finish(&mut home.command(&["--version"]), "");
+    assert_eq!(version.ok(), concat!("postroom ", env!("CARGO_PKG_VERSION")));
+    assert!(names(&home.data()).is_empty() && !home.key_file().exists(), "nothing was made");
+}
+
+#[test]
+fn a_wrong_key_refuses_every_start_and_changes_nothing() {
+    let (home, _) = set_up();
+    let (other, _) = set_up();
+    let before = home.run(&["token", "list", "--json"], "");
+    let key = fs::read(home.key_file()).unwrap();
+    fs::copy(other.key_file(), home.key_file()).unwrap();
+    for ended in [Server::refuses(&home, &[]), home.run(&["token", "list"], "")] {
+        assert!(ended.failed(78).contains("key"), "{ended:#?}");
+    }
+    fs::remove_file(home.key_file()).unwrap();
+    let missing = Server::refuses(&home, &[]);
+    assert!(missing.failed(78).contains("POSTROOM_MASTER_KEY_FILE"), "{missing:#?}");
+    assert!(!home.key_file().exists(), "no key is made for a store that has one");
+    assert_eq!(names(&home.data()), ["postroom.redb"]);
+    fs::write(home.key_file(), key).unwrap();
+    fs::set_permissions(home.key_file(), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(home.run(&["token", "list", "--json"], "").ok(), before.ok());
+}
+
+#[test]
+fn a_mistyped_option_of_the_configuration_is_named_with_the_nearest_one() {
+    let home = Home::new();
+    home.configure("listem = \"127.0.0.1:0\"\n[send]\nworkers = 0\n");
+    for ended in [Server::refuses(&home, &[]), home.run(&["mailbox", "list"], "")] {
+        let said = ended.failed(78);
+        for part in ["config.toml:1", "listem", "nearest one is listen", "config.toml:3", "send.workers"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    assert!(names(&home.data()).is_empty() && !home.key_file().exists(), "nothing was made");
+    let taken = Home::new();
+    let refused = Server::refuses(&taken, &["--public-url", "nonsense"]);
+    assert!(refused.failed(78).contains("--public-url"), "{refused:#?}");
+}

@@ -1,0 +1,49 @@
+//! Further people in an instance: users of a role, tokens of every kind.
+
+use super::client::Client;
+use super::instance::Instance;
+use postroom::api::caller::token_hash;
+use postroom::domain::time::Timestamp;
+use postroom::domain::user::{Role, Token, User};
+use postroom::store::StoreError;
+
+/// A user and a client that speaks for them.
+pub struct Person {
+    pub id: u64,
+    pub client: Client,
+}
+
+impl Instance {
+    /// Adds a user; their token is the local part of the address.
+    pub async fn person(&self, name: &str, role: Role) -> Person {
+        let email = format!("{name}@people.test");
+        let created = self.app.store().write(move |work| {
+            let now = work.now();
+            work.create_user(User {
+                id: 0,
+                email: email.clone(),
+                first_name: None,
+                last_name: None,
+                role,
+                locked: false,
+                created_at: now,
+                updated_at: now,
+                last_active_at: None,
+            })
+        });
+        let id = created.await.expect("the user is stored").id;
+        self.token(id, name, None).await;
+        Person { id, client: self.client.with_token(name) }
+    }
+
+    /// Adds a token with a text of the test's choice; gives its id.
+    pub async fn token(&self, user: u64, text: &str, expires_at: Option<Timestamp>) -> u64 {
+        let hash = token_hash(text);
+        let created = self.app.store().write(move |work| {
+            let created_at = work.now();
+            let token = Token { id: 0, user_id: user, name: None, hash, created_at, expires_at };
+            Ok::<_, StoreError>(work.create_token(token)?.id)
+        });
+        created.await.expect("the token is stored")
+    }
+}
