@@ -45,7 +45,7 @@ pub async fn measure(table: &mut Table) {
 fn syncs_per_second(home: &Home) -> f64 {
     let path = home.path().join("syncs");
     let mut file = std::fs::File::create(&path).expect("a file");
-    file.write_all(&[0; 1 << 20]).and_then(|()| file.sync_all()).expect("room for it");
+    file.write_all(&vec![0; 1 << 20]).and_then(|()| file.sync_all()).expect("room for it");
     let start = Instant::now();
     let mut count = 0;
     while start.elapsed() < Duration::from_secs(1) {

@@ -26,7 +26,7 @@ pub async fn measure(table: &mut Table) {
     assert_eq!(dovecot.count(USER, "INBOX"), 10_000);
     dovecot.doveadm(&["index", "-u", USER, "INBOX"]);
     let home = house::home().await;
-    home.configure(&format!("extra_ca_file = {:?}\n", dovecot.authority_file));
+    home.configure(&format!("extra_ca_file = '{}'\n", dovecot.authority_file.display()));
     let mut house = House::serve(&home).await;
     for tls in [true, false] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());

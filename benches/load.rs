@@ -2,6 +2,7 @@
 //! to their end and looked at no further than the status.
 
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,7 +77,7 @@ pub fn request(method: &str, path: &str, token: &str, body: Option<&Value>) -> V
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
     if !body.is_empty() {
-        text += &format!("Content-Type: application/vnd.api+json\r\nContent-Length: {}\r\n", body.len());
+        let _ = write!(text, "Content-Type: application/vnd.api+json\r\nContent-Length: {}\r\n", body.len());
     }
     text += "\r\n";
     text += &body;

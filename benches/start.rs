@@ -101,7 +101,7 @@ fn memory_of(process: u32) -> (f64, f64) {
     let field = |file: &str, name: &str| -> f64 {
         let text = std::fs::read_to_string(format!("/proc/{process}/{file}")).expect("the process runs");
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the field is there");
-        let kib: f64 = line.split_whitespace().nth(0).and_then(|word| word.parse().ok()).expect("a number");
+        let kib: f64 = line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number");
         kib * 1024.0 / MIB
     };
     (field("status", "VmRSS:"), field("smaps_rollup", "Pss:"))
