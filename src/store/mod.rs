@@ -121,7 +121,7 @@ impl Store {
 
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
-        let latest = latest_event(&Snapshot(database.begin_read()?))?;
+        let latest = latest_event(&Snapshot::new(database.begin_read()?))?;
         let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
         let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
@@ -152,7 +152,7 @@ impl Store {
 
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot(self.database.begin_read()?))
+        Ok(Snapshot::new(self.database.begin_read()?))
     }
 
     /// The id of the last durable event; changes with every commit that appended one.
