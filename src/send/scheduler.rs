@@ -313,7 +313,7 @@ impl Scheduler {
         let store = self.parts.store.clone();
         self.parts.tasks.spawn(async move {
             // On disk before anything else happens: after a crash it would look like time that passed.
-            if let Err(error) = store.write_patiently(|work| work.keep_the_clock()).await {
+            if let Err(error) = store.keep_the_clock().await {
                 tracing::error!(%error, "a clock that was set could not be recorded");
             }
         });

@@ -26,8 +26,9 @@ impl Record for Message {
     }
 }
 
-/// Raw octets are stored in chunks of this size, before compression.
-const CHUNK: usize = 256 * 1024;
+/// Raw octets are stored in chunks of this size, before compression. redb gives a large value a power of two of
+/// octets: 256 KiB take a chunk that compression made a little larger (attachments) and its key, but not twice that.
+const CHUNK: usize = 252 * 1024;
 
 /// Where a server keeps a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -105,6 +105,13 @@ impl Store {
             schema::prepare(&builder.create(&new)?, &vault)?;
             rename_durably(&new, path)?;
         }
+        // Opened for reading first: what is refused for its key or its format is not written to, not even by redb. A
+        // store that was not closed in order can only be opened for writing.
+        match builder.open_read_only(path) {
+            Ok(database) => schema::inspect(&database, &vault)?,
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse),
+            Err(_) => {}
+        }
         Self::start(builder.open(path)?, vault, runtime)
     }
 
@@ -121,7 +128,7 @@ impl Store {
 
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
-        let snapshot = Snapshot(database.begin_read()?);
+        let snapshot = Snapshot::new(database.begin_read()?);
         let latest = latest_event(&snapshot)?;
         let timeline = Arc::new(timeline::Timeline::open(&snapshot, runtime.clock.clone())?);
         drop(snapshot);
@@ -156,7 +163,7 @@ impl Store {
 
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot(self.database.begin_read()?))
+        Ok(Snapshot::new(self.database.begin_read()?))
     }
 
     /// The id of the last durable event; changes with every commit that appended one.
@@ -183,6 +190,15 @@ impl Store {
 
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// Puts on disk that the wall clock was set: after a crash it would look like time that passed.
+    pub async fn keep_the_clock(&self) -> Result<(), StoreError> {
+        self.write_patiently(|work| {
+            work.keep_the_clock();
+            Ok(())
+        })
+        .await
     }
 
     /// The present, by the wall clock and in the steady time of the sending limits.

@@ -174,7 +174,7 @@ impl Work<'_> {
         for number in (first..end).take(PRUNED) {
             let key = spent_key(mailbox, number);
             let old = self.with(SLOTS_SPENT, &key, decode::<Spent>)?.transpose()?;
-            if !old.is_some_and(|slot| slot.at < oldest) {
+            if old.is_none_or(|slot| slot.at >= oldest) {
                 break;
             }
             self.remove(SLOTS_SPENT, &key)?;

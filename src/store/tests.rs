@@ -552,3 +552,53 @@ async fn a_first_answer_is_given_again_for_a_day_and_then_forgotten() {
         assert_eq!(snapshot.rows(table).unwrap(), 1);
     }
 }
+
+/// A reader that counts the rows it is asked for.
+struct Counted<'r>(&'r super::Snapshot, std::cell::Cell<usize>);
+
+impl super::reader::Reader for Counted<'_> {
+    fn with<T>(&self, table: tables::Table, key: &[u8], see: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
+        self.1.update(|rows| rows + 1);
+        self.0.with(table, key, see)
+    }
+
+    fn scan(
+        &self,
+        table: tables::Table,
+        keys: super::reader::Keys,
+        backwards: bool,
+        mut visit: impl FnMut(&[u8], &[u8]) -> super::reader::Visit,
+    ) -> Result<(), StoreError> {
+        self.0.scan(table, keys, backwards, |key, value| {
+            self.1.update(|rows| rows + 1);
+            visit(key, value)
+        })
+    }
+
+    fn rows(&self, table: tables::Table) -> Result<u64, StoreError> {
+        self.0.rows(table)
+    }
+}
+
+#[tokio::test]
+async fn a_window_of_five_thousand_slots_costs_about_the_same_as_one_of_five() {
+    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
+    let spend = async |mailbox: u64, count: u64| {
+        let work = store.write(move |work| (0..count).try_for_each(|mailing| work.spend_slot(mailbox, mailing)));
+        work.await.unwrap();
+    };
+    spend(1, 5).await;
+    spend(2, 5_000).await;
+    let cost = |mailbox: u64, count: u64| {
+        let snapshot = store.read().unwrap();
+        let reader = Counted(&snapshot, std::cell::Cell::new(0));
+        let seen = slots(&reader, mailbox).unwrap();
+        assert!(seen.nth_latest(count).unwrap().is_some() && seen.nth_latest(count + 1).unwrap().is_none());
+        let moment = store.moment().steady;
+        assert_eq!(seen.spent_after(moment.minus(Duration::from_hours(24))).unwrap(), count);
+        assert_eq!(seen.recipients_after(moment.minus(Duration::from_hours(24))).unwrap(), count);
+        reader.1.get()
+    };
+    let (few, many) = (cost(1, 5), cost(2, 5_000));
+    assert!(few <= 12 && many <= 34, "{few} and {many} rows");
+}

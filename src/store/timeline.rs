@@ -24,6 +24,9 @@ const EXACTNESS: i64 = 5;
 /// The moment of the last commit is written at most so often, in milliseconds.
 const OFTEN: i64 = 1_000;
 
+/// A key and a value of the table of which there is one each.
+type Row = (&'static [u8], Vec<u8>);
+
 /// What is kept of the clock.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Kept {
@@ -73,7 +76,7 @@ impl Timeline {
     }
 
     /// The row that a commit has to carry along, if any.
-    pub fn row(&self) -> Result<Option<(&'static [u8], Vec<u8>)>, StoreError> {
+    pub fn row(&self) -> Result<Option<Row>, StoreError> {
         let moment = self.moment();
         if moment.behind.is_some() {
             return Ok(None);

@@ -44,9 +44,8 @@ impl<'t> Work<'t> {
     }
 
     /// Makes this a commit even if nothing else is written: what the clock did goes with it.
-    pub fn keep_the_clock(&mut self) -> Result<(), StoreError> {
+    pub(super) fn keep_the_clock(&mut self) {
         self.dirty = true;
-        Ok(())
     }
 
     pub fn runtime(&self) -> &Runtime {

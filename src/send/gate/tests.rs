@@ -144,7 +144,7 @@ impl Bench {
     /// What the scheduler does when it sees that the clock was set.
     async fn set_clock(&self, to: Timestamp) {
         self.clock.set(to);
-        self.store.write(|work| work.keep_the_clock()).await.unwrap();
+        self.store.keep_the_clock().await.unwrap();
     }
 
     async fn restart(self) -> Self {
@@ -356,7 +356,7 @@ async fn a_clock_before_the_last_commit_holds_sending_until_it_is_right() {
     assert_eq!(at, right);
     assert!(reason.contains("1970-01-01") && reason.contains("Sending waits until the clock is right"), "{reason}");
     // What is recorded meanwhile does not make the wrong clock right.
-    bench.store.write(|work| work.keep_the_clock()).await.unwrap();
+    bench.store.keep_the_clock().await.unwrap();
     let bench = bench.restart().await;
     assert_eq!(bench.ask().why(), Some(Why::Clock));
     bench.clock.set(right.plus(HOUR));
