@@ -98,6 +98,13 @@ impl Store {
             schema::prepare(&builder.create(&new)?, &vault)?;
             rename_durably(&new, path)?;
         }
+        // Opened for reading first: what is refused for its key or its format is not written to, not even by redb. A
+        // store that was not closed in order can only be opened for writing.
+        match builder.open_read_only(path) {
+            Ok(database) => schema::inspect(&database, &vault)?,
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse),
+            Err(_) => {}
+        }
         Self::start(builder.open(path)?, vault, runtime)
     }
 
