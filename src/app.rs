@@ -6,6 +6,7 @@ use crate::connect::Connector;
 use crate::jsonapi::Links;
 use crate::net::{Dialer, EgressRules, Network, SystemDialer, Trust};
 use crate::ops::health::{self, Health};
+use crate::public::{self, Public};
 use crate::runtime::Runtime;
 use crate::send::SendEngine;
 use crate::store::{Store, StoreError};
@@ -124,8 +125,9 @@ impl App {
         let socket = places.socket.clone();
         let local = bind_local(&socket)?;
 
+        let public_url = config.server.public_url.as_ref().map(|url| url.as_str().to_owned());
         let engines = serving.then(|| Engines {
-            send: SendEngine::start(store.clone(), connector.clone(), config.send.clone()),
+            send: SendEngine::start(store.clone(), connector.clone(), config.send.clone(), public_url.as_deref()),
             sync: SyncEngine::start(store.clone(), connector.clone(), config.sync.clone()),
             upkeep: Upkeep::start(store.clone()),
         });
@@ -135,15 +137,19 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
-        let api = web::Data::new(Api::new(store.clone(), Links::new(&origin), connector, sync));
+        let api = Api::new(store.clone(), Links::new(&origin), connector, sync);
+        let api = web::Data::new(Api { public_url, ..api });
+        let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {
             Web::new()
                 .app_data(api.clone())
                 .app_data(health.clone())
+                .app_data(public.clone())
                 .wrap(middleware::from_fn(api::headers))
                 .configure(health::routes)
                 .configure(api::routes)
+                .configure(public::routes)
                 .default_service(web::to(api::no_route))
         };
         let mut server = HttpServer::new(build)

@@ -42,6 +42,8 @@ pub struct Api {
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
     pub creates: idempotency::UnderWay,
+    /// Where recipients reach this server; links in mails start with it. Null until an operator says.
+    pub public_url: Option<String>,
 }
 
 impl Api {
@@ -54,6 +56,7 @@ impl Api {
             sync,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
+            public_url: None,
         }
     }
 }

@@ -29,6 +29,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
     for turn in 0.. {
         let last = turn == TURN || parts.tasks.stopping().is_cancelled();
         let expire_after = parts.config.expire_after;
+        let public_url = parts.public_url.clone();
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
         let next = parts
@@ -37,7 +38,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
                 if let Some(report) = &to_settle {
                     settle(work, report)?;
                 }
-                if last { Ok(None) } else { take_next(work, mailbox, expire_after).map(Some) }
+                if last { Ok(None) } else { take_next(work, mailbox, expire_after, public_url.as_deref()).map(Some) }
             })
             .await;
         match next {

@@ -14,6 +14,7 @@ mod lane;
 mod message;
 mod pool;
 mod scheduler;
+mod screen;
 mod settle;
 mod start;
 
@@ -32,6 +33,8 @@ struct Parts {
     connector: Connector,
     runtime: Runtime,
     config: SendConfig,
+    /// What links in mails start with.
+    public_url: Option<Arc<str>>,
     pool: Pool,
     tasks: Tasks,
 }
@@ -42,8 +45,9 @@ pub struct SendEngine {
 }
 
 impl SendEngine {
-    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call.
-    pub fn start(store: Store, connector: Connector, config: SendConfig) -> Self {
+    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call. Links in mails
+    /// start with `public_url`; without one a mailing that needs any fails.
+    pub fn start(store: Store, connector: Connector, config: SendConfig, public_url: Option<&str>) -> Self {
         let tasks = Tasks::new();
         let reuse = Reuse {
             deliveries: u64::from(config.deliveries_per_connection),
@@ -55,6 +59,7 @@ impl SendEngine {
             store,
             connector,
             config,
+            public_url: public_url.map(Arc::from),
             pool: Pool::new(reuse),
             tasks: tasks.clone(),
         };

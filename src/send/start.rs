@@ -1,11 +1,13 @@
 //! The commit that starts an attempt: the mailing is under way, its slot is taken, its composed inputs are frozen.
 
 use super::gate::{self, Gate};
+use super::screen::screened;
+use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{Attempt, Content, Frozen, Mailing, Phase, State, Trigger};
+use crate::domain::mailing::{Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, RecipientKind, State, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
-use crate::store::{StoreError, Work, content, due_head, get, status};
+use crate::store::{StoreError, Work, content, due_head, get, link_keys, status};
 use std::time::Duration;
 
 /// Slots older than the longest window count nowhere.
@@ -19,6 +21,8 @@ pub(super) struct Started {
     pub mailing: Mailing,
     pub content: Content,
     pub mailbox: Mailbox,
+    /// The key that its links are made with, where it has any.
+    pub link_key: Option<LinkKey>,
 }
 
 pub(super) enum Next {
@@ -30,7 +34,12 @@ pub(super) enum Next {
 }
 
 /// Takes the first mailing of a mailbox that may go out now.
-pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration) -> Result<Next, StoreError> {
+pub(super) fn take_next(
+    work: &mut Work,
+    mailbox_id: u64,
+    expire_after: Duration,
+    public_url: Option<&str>,
+) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
     for _ in 0..EXPIRED_AT_ONCE {
@@ -45,8 +54,9 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
             expire(work, &before, expire_after)?;
             continue;
         }
+        let Some(before) = screened(work, before, public_url)? else { continue };
         match gate::ask(work, &mailbox, &status(work, mailbox_id)?, now)? {
-            Gate::Go => return start(work, &before, mailbox).map(|started| Next::Start(Box::new(started))),
+            Gate::Go => return start(work, &before, mailbox, public_url).map(|started| Next::Start(Box::new(started))),
             Gate::NotBefore { at, .. } => {
                 delay(work, &before)?;
                 return Ok(Next::NotBefore(at));
@@ -60,7 +70,7 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
     Ok(Next::NotBefore(now))
 }
 
-fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
+fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option<&str>) -> Result<Started, StoreError> {
     let now = work.now();
     let mut mailing = before.clone();
     if mailing.state == State::Scheduled {
@@ -81,11 +91,27 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started,
             date: now,
             from_name: owner.and_then(|owner| owner.name()),
             signature: mailbox.settings.email_signature.clone(),
+            opt_out: mailbox.settings.opt_out_signature.clone(),
+            links: match public_url.filter(|_| mailing.needs_links()) {
+                Some(base) => Some(FrozenLinks { base: base.to_owned(), key: work.link_key()?.id }),
+                None => None,
+            },
+            left_out: failed_copies(&mailing),
         });
         work.put_content(mailing.id, &content)?;
     }
+    let link_key = match content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref()) {
+        Some(links) => link_keys(work, work.vault())?.with_id(links.key).cloned(),
+        None => None,
+    };
     work.save_mailing(&queued, &mailing)?;
-    Ok(Started { mailing, content, mailbox })
+    Ok(Started { mailing, content, mailbox, link_key })
+}
+
+/// Copies that no attempt was made for: the header does not name them.
+fn failed_copies(mailing: &Mailing) -> Vec<String> {
+    let copies = mailing.recipients.iter().filter(|recipient| recipient.kind == RecipientKind::Cc);
+    copies.filter(|recipient| recipient.outcome.is_some()).map(|recipient| recipient.address.clone()).collect()
 }
 
 /// What waits at the head for a reason shows as `scheduled`; what waits behind it stays as it is.
