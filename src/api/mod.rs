@@ -13,10 +13,12 @@ mod live_tests;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod org_settings;
 mod path;
 mod rate_limit;
 mod root;
 mod shown;
+mod suppressions;
 mod tokens;
 mod users;
 
@@ -74,6 +76,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(mailboxes::routes)
             .configure(mailings::routes)
             .configure(messages::routes)
+            .configure(org_settings::routes)
+            .configure(suppressions::routes)
             .default_service(web::to(no_route)),
     );
 }

@@ -24,6 +24,7 @@ pub mod resource;
 pub mod secret;
 pub mod stages;
 pub mod suppression;
+pub mod suppression_list;
 pub mod time;
 pub mod tracking;
 pub mod user;
