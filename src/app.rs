@@ -7,6 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::jsonapi::Links;
 use crate::net::{Dialer, EgressRules, Network, SystemDialer, Trust};
 use crate::ops::health::{self, Health};
+use crate::public::{self, Public};
 use crate::runtime::Runtime;
 use crate::send::SendEngine;
 use crate::send::outlook::{InboxSync, Outlook};
@@ -141,12 +142,19 @@ impl App {
         let socket = places.socket.clone();
         let local = bind_local(&socket)?;
 
+        let public_url = config.server.public_url.as_ref().map(|url| url.as_str().to_owned());
         let mut outlook = Outlook::default();
         let engines = serving.then(|| {
             let sync = SyncEngine::start(store.clone(), connector.clone(), config.sync.clone());
             outlook = Outlook::new(Arc::new(sync.handle()));
             Engines {
-                send: SendEngine::start(store.clone(), connector.clone(), config.send.clone(), outlook.clone()),
+                send: SendEngine::start(
+                    store.clone(),
+                    connector.clone(),
+                    config.send.clone(),
+                    outlook.clone(),
+                    public_url.as_deref(),
+                ),
                 sync,
                 upkeep: Upkeep::start(store.clone()),
             }
@@ -157,15 +165,19 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
-        let api = web::Data::new(Api::new(store.clone(), Links::new(&origin), connector, sync, outlook));
+        let api = Api::new(store.clone(), Links::new(&origin), connector, sync, outlook);
+        let api = web::Data::new(Api { public_url, ..api });
+        let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {
             Web::new()
                 .app_data(api.clone())
                 .app_data(health.clone())
+                .app_data(public.clone())
                 .wrap(middleware::from_fn(api::headers))
                 .configure(health::routes)
                 .configure(api::routes)
+                .configure(public::routes)
                 .default_service(web::to(api::no_route))
         };
         let mut server = HttpServer::new(build)

@@ -13,10 +13,12 @@ mod live_tests;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod org_settings;
 mod path;
 mod rate_limit;
 mod root;
 mod shown;
+mod suppressions;
 mod tokens;
 mod users;
 
@@ -45,6 +47,8 @@ pub struct Api {
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
     pub creates: idempotency::UnderWay,
+    /// Where recipients reach this server; links in mails start with it. Null until an operator says.
+    pub public_url: Option<String>,
 }
 
 impl Api {
@@ -58,6 +62,7 @@ impl Api {
             outlook,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
+            public_url: None,
         }
     }
 }
@@ -75,6 +80,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(mailboxes::routes)
             .configure(mailings::routes)
             .configure(messages::routes)
+            .configure(org_settings::routes)
+            .configure(suppressions::routes)
             .default_service(web::to(no_route)),
     );
 }

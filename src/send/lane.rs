@@ -36,6 +36,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
     for turn in 0.. {
         let last = turn == TURN || parts.tasks.stopping().is_cancelled();
         let expire_after = parts.config.expire_after;
+        let public_url = parts.public_url.clone();
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
         let (outlook, to_pardon) = (parts.outlook.clone(), std::mem::take(&mut recovered));
@@ -46,7 +47,10 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
                     settle(work, report)?;
                 }
                 to_pardon.iter().try_for_each(|id| pardon(work, *id))?;
-                if last { Ok(None) } else { take_next(work, mailbox, &outlook, expire_after).map(Some) }
+                if last {
+                    return Ok(None);
+                }
+                take_next(work, mailbox, &outlook, expire_after, public_url.as_deref()).map(Some)
             })
             .await;
         match next {

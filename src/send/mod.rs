@@ -17,6 +17,7 @@ mod message;
 pub mod outlook;
 mod pool;
 mod scheduler;
+mod screen;
 mod settle;
 mod start;
 
@@ -36,6 +37,8 @@ struct Parts {
     connector: Connector,
     runtime: Runtime,
     config: SendConfig,
+    /// What links in mails start with.
+    public_url: Option<Arc<str>>,
     pool: Pool,
     tasks: Tasks,
     outlook: Outlook,
@@ -48,8 +51,15 @@ pub struct SendEngine {
 
 impl SendEngine {
     /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call. `outlook` is
-    /// shared with whoever explains what waits.
-    pub fn start(store: Store, connector: Connector, config: SendConfig, outlook: Outlook) -> Self {
+    /// shared with whoever explains what waits. Links in mails start with `public_url`; without one a mailing that needs
+    /// any fails.
+    pub fn start(
+        store: Store,
+        connector: Connector,
+        config: SendConfig,
+        outlook: Outlook,
+        public_url: Option<&str>,
+    ) -> Self {
         let tasks = Tasks::new();
         let reuse = Reuse {
             deliveries: u64::from(config.deliveries_per_connection),
@@ -61,6 +71,7 @@ impl SendEngine {
             store,
             connector,
             config,
+            public_url: public_url.map(Arc::from),
             pool: Pool::new(reuse),
             tasks: tasks.clone(),
             outlook,

@@ -5,6 +5,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{AttemptRecord, Mailing, Outcome, RecipientState, Trigger};
+use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
 use crate::store::{StoreError, Work, get, status};
@@ -54,6 +55,10 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         mailing.attempts.push(AttemptRecord::failed(now, failure));
         if failure.kind == FailureKind::Permanent {
             finish_recipients(&mut mailing, Some(address), RecipientState::Failed, now, &failure.explain());
+            if is_bad_address(failure.enhanced, failure.server.as_deref().unwrap_or_default()) {
+                let bounced = Suppression::new(address, Reason::HardBounce, "server", now);
+                work.suppress(bounced.mailing(mailing.id))?;
+            }
         } else {
             deferred = Some(failure);
         }

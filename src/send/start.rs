@@ -2,11 +2,13 @@
 
 use super::gate::{self, Gate, Question, Why};
 use super::outlook::Outlook;
+use super::screen::screened;
+use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{Attempt, Content, Frozen, Mailing, Phase, State, Trigger};
+use crate::domain::mailing::{Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, RecipientKind, State, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
-use crate::store::{StoreError, Work, content, due_head, get, status};
+use crate::store::{StoreError, Work, content, due_head, get, link_keys, status};
 use std::time::Duration;
 
 /// How many expired mailings are failed in one unit of work.
@@ -17,6 +19,8 @@ pub(super) struct Started {
     pub mailing: Mailing,
     pub content: Content,
     pub mailbox: Mailbox,
+    /// The key that its links are made with, where it has any.
+    pub link_key: Option<LinkKey>,
 }
 
 pub(super) enum Next {
@@ -35,6 +39,7 @@ pub(super) fn take_next(
     mailbox_id: u64,
     outlook: &Outlook,
     expire_after: Duration,
+    public_url: Option<&str>,
 ) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
@@ -51,6 +56,7 @@ pub(super) fn take_next(
             expire(work, &before, expire_after)?;
             continue;
         }
+        let Some(before) = screened(work, before, public_url)? else { continue };
         let status = status(work, mailbox_id)?;
         let question = Question {
             mailbox: &mailbox,
@@ -62,7 +68,7 @@ pub(super) fn take_next(
         // Whatever holds it, it does not wait past its time.
         let expired = expires.plus(Duration::from_millis(1));
         return match gate::ask(work, &question)? {
-            Gate::Go => start(work, &before, mailbox).map(|started| Next::Start(Box::new(started))),
+            Gate::Go => start(work, &before, mailbox, public_url).map(|started| Next::Start(Box::new(started))),
             Gate::NotBefore { at, .. } => {
                 delay(work, &before)?;
                 Ok(Next::NotBefore(at.min(expired)))
@@ -82,7 +88,7 @@ pub(super) fn take_next(
     Ok(Next::NotBefore(now))
 }
 
-fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
+fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option<&str>) -> Result<Started, StoreError> {
     let now = work.now();
     let mut mailing = before.clone();
     if mailing.state == State::Scheduled {
@@ -103,11 +109,27 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started,
             date: now,
             from_name: owner.and_then(|owner| owner.name()),
             signature: mailbox.settings.email_signature.clone(),
+            opt_out: mailbox.settings.opt_out_signature.clone(),
+            links: match public_url.filter(|_| mailing.needs_links()) {
+                Some(base) => Some(FrozenLinks { base: base.to_owned(), key: work.link_key()?.id }),
+                None => None,
+            },
+            left_out: failed_copies(&mailing),
         });
         work.put_content(mailing.id, &content)?;
     }
+    let link_key = match content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref()) {
+        Some(links) => link_keys(work, work.vault())?.with_id(links.key).cloned(),
+        None => None,
+    };
     work.save_mailing(&queued, &mailing)?;
-    Ok(Started { mailing, content, mailbox })
+    Ok(Started { mailing, content, mailbox, link_key })
+}
+
+/// Copies that no attempt was made for: the header does not name them.
+fn failed_copies(mailing: &Mailing) -> Vec<String> {
+    let copies = mailing.recipients.iter().filter(|recipient| recipient.kind == RecipientKind::Cc);
+    copies.filter(|recipient| recipient.outcome.is_some()).map(|recipient| recipient.address.clone()).collect()
 }
 
 /// What waits at the head for a reason shows as `scheduled`; what waits behind it stays as it is.

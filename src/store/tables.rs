@@ -66,4 +66,9 @@ tables! {
     RAW = "messages.raw";
     /// (mailbox, folder) → how far its sync has come.
     CURSORS = "cursors";
+    SUPPRESSIONS = "suppressions";
+    SUPPRESSIONS_BY_EMAIL = "suppressions.email";
+    ORG_SETTINGS = "orgSettings";
+    /// Key id → the sealed secret that public links are made with. None is ever removed.
+    LINK_KEYS = "links.keys";
 }

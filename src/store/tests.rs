@@ -74,6 +74,7 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         unsubscribed_at: None,
         track_links: false,
         track_opens: false,
+        include_unsubscribe_link: false,
     }
 }
 

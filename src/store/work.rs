@@ -52,6 +52,10 @@ impl<'t> Work<'t> {
         self.runtime
     }
 
+    pub fn vault(&self) -> &'t Vault {
+        self.vault
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
     }

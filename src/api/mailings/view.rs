@@ -42,6 +42,7 @@ impl Shows for Mailing {
             "delayReason": self.delay_reason(api, reader)?,
             "deliveredAt": self.delivered_at,
             "errorReason": self.error_reason,
+            "includeUnsubscribeLink": self.include_unsubscribe_link,
             "mailboxAddress": self.mailbox_address,
             "mailingType": self.mailing_type,
             "markedAsSpamAt": self.marked_as_spam_at,
