@@ -3,14 +3,16 @@
 use crate::api::{self, Api, caller::note_connection};
 use crate::config::{Config, Loaded, Places};
 use crate::connect::Connector;
+use crate::domain::time::Timestamp;
 use crate::jsonapi::Links;
 use crate::net::{Dialer, EgressRules, Network, SystemDialer, Trust};
 use crate::ops::health::{self, Health};
 use crate::public::{self, Public};
 use crate::runtime::Runtime;
 use crate::send::SendEngine;
+use crate::send::outlook::{InboxSync, Outlook};
 use crate::store::{Store, StoreError};
-use crate::sync::SyncEngine;
+use crate::sync::{SyncEngine, SyncHandle};
 use crate::upkeep::Upkeep;
 use crate::vault::{KeyFile, MasterKey, Vault};
 use actix_web::dev::ServerHandle;
@@ -100,6 +102,21 @@ struct Engines {
     upkeep: Upkeep,
 }
 
+/// Sending waits for syncs without knowing who does them.
+impl InboxSync for SyncHandle {
+    fn synced_at(&self, mailbox: u64) -> Option<Timestamp> {
+        self.inbox_synced_at(mailbox)
+    }
+
+    fn ask(&self, mailbox: u64) -> bool {
+        self.sync_now(mailbox)
+    }
+
+    fn news(&self) -> tokio::sync::broadcast::Receiver<u64> {
+        self.inbox_news()
+    }
+}
+
 impl App {
     /// Opens the store (creating it and its key where there is none), starts the engines, then the listeners.
     pub async fn start(blueprint: Blueprint) -> Result<Self, StartError> {
@@ -126,10 +143,16 @@ impl App {
         let local = bind_local(&socket)?;
 
         let public_url = config.server.public_url.as_ref().map(|url| url.as_str().to_owned());
-        let engines = serving.then(|| Engines {
-            send: SendEngine::start(store.clone(), connector.clone(), config.send.clone(), public_url.as_deref()),
-            sync: SyncEngine::start(store.clone(), connector.clone(), config.sync.clone()),
-            upkeep: Upkeep::start(store.clone()),
+        let mut outlook = Outlook::default();
+        let engines = serving.then(|| {
+            let sync = SyncEngine::start(store.clone(), connector.clone(), config.sync.clone());
+            outlook = Outlook::new(Arc::new(sync.handle()));
+            let (store, connector, send) = (store.clone(), connector.clone(), config.send.clone());
+            Engines {
+                send: SendEngine::start(store.clone(), connector, send, outlook.clone(), public_url.as_deref()),
+                sync,
+                upkeep: Upkeep::start(store),
+            }
         });
         let origin = match (&config.server.public_url, address) {
             (Some(url), _) => url.as_str().to_owned(),
@@ -137,7 +160,7 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
-        let api = Api::new(store.clone(), Links::new(&origin), connector, sync);
+        let api = Api::new(store.clone(), Links::new(&origin), connector, sync, outlook);
         let api = web::Data::new(Api { public_url, ..api });
         let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));

@@ -24,6 +24,7 @@ mod users;
 
 use crate::connect::Connector;
 use crate::jsonapi::{ApiError, BodyLimit, Links};
+use crate::send::outlook::Outlook;
 use crate::store::Store;
 use crate::sync::SyncHandle;
 use actix_web::body::MessageBody;
@@ -40,6 +41,8 @@ pub struct Api {
     pub connector: Connector,
     /// `None` while no engine runs (a command that opened the store itself).
     pub sync: Option<SyncHandle>,
+    /// What the gate of sending knows beside the store, to explain what waits.
+    pub outlook: Outlook,
     pub live_tests: live_tests::Throttle,
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
@@ -49,13 +52,14 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>) -> Self {
+    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>, outlook: Outlook) -> Self {
         Self {
             rate_limit: RateLimit::new(store.runtime().clock.clone()),
             store,
             links,
             connector,
             sync,
+            outlook,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
             public_url: None,

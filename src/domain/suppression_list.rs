@@ -87,9 +87,8 @@ impl Columns {
         }
         let reason = match cell(self.reason) {
             None => Reason::Manual,
-            Some(name) => Reason::from_name(name).ok_or_else(|| {
-                bad("The reason is none of unsubscribe, hardBounce, complaint and manual.".into())
-            })?,
+            Some(name) => Reason::from_name(name)
+                .ok_or_else(|| bad("The reason is none of unsubscribe, hardBounce, complaint and manual.".into()))?,
         };
         let note = cell(self.note).map(|note| note.chars().filter(|letter| *letter != '\0').take(1024).collect());
         Ok(Row { line, email: email.to_owned(), reason, note })
@@ -224,7 +223,8 @@ mod tests {
 
     #[test]
     fn each_bad_line_is_told_with_its_number_and_takes_no_other_along() {
-        let text = "email,reason\nnobody,\na@x.example,\n,manual\nb@x.example,bored\n\"c@x.example,\nd@x.example,complaint\n";
+        let text =
+            "email,reason\nnobody,\na@x.example,\n,manual\nb@x.example,bored\n\"c@x.example,\nd@x.example,complaint\n";
         assert_eq!(emails(text), (vec!["a@x.example".into(), "d@x.example".into()], vec![2, 4, 5, 6]));
         let long = format!("a@x.example\n\"{}\nb@x.example\n", "x,".repeat(RECORD_LIMIT));
         assert_eq!(emails(&long), (vec!["a@x.example".into(), "b@x.example".into()], vec![2]));

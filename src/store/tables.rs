@@ -44,8 +44,16 @@ tables! {
     CONTENTS = "mailings.content";
     /// (mailbox, due, mailing): what waits, in the order in which it may go out.
     DUE = "mailings.due";
-    /// (mailbox, moment, mailing): starts that count towards the rate limits.
-    SLOTS = "slots";
+    /// (mailbox, mailing) → recipients: attempts under way, which count in every window of the sending limits.
+    SLOTS_HELD = "slots.held";
+    /// (mailbox, number) → when mail left and for how many recipients, in the order in which it left.
+    SLOTS_SPENT = "slots.spent";
+    /// (mailbox, moment, mailing): as slots were kept before; read once.
+    SLOTS_BEFORE = "slots";
+    /// (mailbox, date, message): messages of the last two days.
+    TRAFFIC = "traffic";
+    /// (mailbox, length of a bin, bin) → how many of them.
+    TRAFFIC_COUNTS = "traffic.counts";
     MESSAGES = "messages";
     MESSAGES_BY_RECEIPT = "messages.receivedAt";
     MESSAGES_BY_MAILBOX = "messages.mailbox";

@@ -18,6 +18,7 @@ mod contract;
 mod demo;
 mod imap_session;
 mod kill;
+mod limits;
 mod live_tests;
 mod main_job;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
@@ -25,3 +26,6 @@ mod peers;
 mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
+mod suppression;
+mod tracking;
+mod unsubscribe;

@@ -48,9 +48,11 @@ pub(super) async fn import(api: web::Data<Api>, caller: Caller, body: TextBody) 
 /// Every suppression, oldest first, as one moment saw them.
 pub(super) async fn export(api: web::Data<Api>, _: Caller) -> Result<HttpResponse, ApiError> {
     let snapshot = api.store.read()?;
-    let pages = stream::unfold(Export { snapshot, last: None, done: false, heading: true }, |export| async move {
-        export.page()
-    });
+    let pages =
+        stream::unfold(
+            Export { snapshot, last: None, done: false, heading: true },
+            |export| async move { export.page() },
+        );
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
         .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"suppressions.csv\""))
