@@ -26,3 +26,6 @@ mod peers;
 mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
+mod suppression;
+mod tracking;
+mod unsubscribe;
