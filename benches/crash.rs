@@ -25,14 +25,14 @@ pub async fn measure(table: &mut Table) {
     let size = std::fs::metadata(home.data().join("postroom.redb")).expect("the store").len();
     println!("the store has {} MB", size / 1_000_000);
 
-    let mut house = House::serve(&home).await;
+    let house = House::serve(&home);
     let sender = house.mailbox("sender@example.org", &json!({"sendDisabled": true})).await;
     assert!(house.server.stop().success());
     println!("after an orderly stop: {:.0} ms", millis(first_answer(&home, "/readyz").0));
 
     let mut starts = Vec::new();
     for run in 0..RUNS {
-        let house = House::serve(&home).await;
+        let house = House::serve(&home);
         let document = Arc::new(house::mailing(sender, 1024, "drafted"));
         let writers: Vec<_> = (0..16)
             .map(|number| {

@@ -15,7 +15,7 @@ const TIME: Duration = Duration::from_secs(3);
 
 pub async fn measure(table: &mut Table) {
     let home = house::home().await;
-    let mut house = House::serve(&home).await;
+    let house = House::serve(&home);
     let sender = house.mailbox("sender@example.org", &json!({"sendDisabled": true})).await;
     let serial = Arc::new(AtomicUsize::new(0));
     let (mut drafts, mut mailboxes, mut syncs) = (Vec::new(), Vec::new(), Vec::new());

@@ -27,7 +27,7 @@ pub async fn measure(table: &mut Table) {
     dovecot.doveadm(&["index", "-u", USER, "INBOX"]);
     let home = house::home().await;
     home.configure(&format!("extra_ca_file = '{}'\n", dovecot.authority_file.display()));
-    let mut house = House::serve(&home).await;
+    let house = House::serve(&home);
     for tls in [true, false] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for number in 0..RUNS {

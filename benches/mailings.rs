@@ -15,7 +15,7 @@ const SIZE: usize = 3 * 1024;
 pub async fn measure(table: &mut Table) {
     let Some(sink) = SmtpSink::start(&Options { keep: false, ..Options::default() }) else { return };
     let home = house::home().await;
-    let mut house = House::serve(&home).await;
+    let house = House::serve(&home);
     let mut mailboxes = Vec::new();
     for number in 0..MAILBOXES {
         let attributes = json!({
@@ -35,7 +35,7 @@ pub async fn measure(table: &mut Table) {
         for mailbox in &mailboxes {
             house.change(*mailbox, &json!({"sendDisabled": false})).await;
         }
-        while still_waiting(&mut house).await {
+        while still_waiting(&house).await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         ours.push(rate(MAILINGS, start.elapsed()));
@@ -57,7 +57,7 @@ pub async fn measure(table: &mut Table) {
 }
 
 /// Whether a mailing has not reached its end. Looked for along the way that they go, so that none slips through.
-async fn still_waiting(house: &mut House) -> bool {
+async fn still_waiting(house: &House) -> bool {
     for state in ["scheduled", "queued", "delivering"] {
         let list = format!("/api/v2/mailings?filter[state]={state}&page[size]=1&count=false");
         if house.get(&list).await["data"].as_array().is_some_and(|data| !data.is_empty()) {

@@ -13,7 +13,7 @@ const MAILINGS: usize = 1000;
 
 pub async fn measure(table: &mut Table) {
     let home = house::home().await;
-    let mut house = House::serve(&home).await;
+    let house = House::serve(&home);
     let sender = house.mailbox("sender@example.org", &json!({"sendDisabled": true})).await;
     load::so_many(house.address, MAILBOXES, 201, |number| {
         let attributes = json!({

@@ -25,7 +25,7 @@ pub async fn measure(table: &mut Table) {
     table.add("First start, store and key made", "ms", &empty, None, None);
 
     let home = house::home().await;
-    let house = House::serve(&home).await;
+    let house = House::serve(&home);
     load::so_many(house.address, MAILBOXES, 201, |number| {
         // A server that is not there: what a mailbox costs, not what its host does.
         let attributes = json!({

@@ -152,11 +152,16 @@ impl App {
         let engines = serving.then(|| {
             let sync = SyncEngine::start(store.clone(), connector.clone(), config.sync.clone());
             outlook = Outlook::new(Arc::new(sync.handle()));
-            let (store, connector, send) = (store.clone(), connector.clone(), config.send.clone());
             Engines {
-                send: SendEngine::start(store.clone(), connector, send, outlook.clone(), public_url.as_deref()),
+                send: SendEngine::start(
+                    store.clone(),
+                    connector.clone(),
+                    config.send.clone(),
+                    outlook.clone(),
+                    public_url.as_deref(),
+                ),
                 sync,
-                upkeep: Upkeep::start(store),
+                upkeep: Upkeep::start(store.clone()),
             }
         });
         let origin = match (&config.server.public_url, address) {
