@@ -135,7 +135,9 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
-        let api = web::Data::new(Api::new(store.clone(), Links::new(&origin), connector, sync));
+        let attachment_size = config.server.attachment_size.bytes();
+        let api = Api { attachment_size, ..Api::new(store.clone(), Links::new(&origin), connector, sync) };
+        let api = web::Data::new(api);
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {
             Web::new()

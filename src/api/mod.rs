@@ -6,15 +6,18 @@
 //!
 //! Uses everything below it; `app` mounts it.
 
+mod attachments;
 pub mod caller;
 mod failure;
 mod idempotency;
 mod live_tests;
+mod mail_aliases;
 mod mailboxes;
 mod mailings;
 mod messages;
 mod path;
 mod rate_limit;
+mod recipients;
 mod root;
 mod shown;
 mod tokens;
@@ -42,6 +45,8 @@ pub struct Api {
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
     pub creates: idempotency::UnderWay,
+    /// The largest attachment, and the most that a mailing's attachments have together, in octets.
+    pub attachment_size: u64,
 }
 
 impl Api {
@@ -54,6 +59,7 @@ impl Api {
             sync,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
+            attachment_size: crate::config::ServerConfig::default().attachment_size.bytes(),
         }
     }
 }
@@ -70,6 +76,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(tokens::routes)
             .configure(mailboxes::routes)
             .configure(mailings::routes)
+            .configure(mail_aliases::routes)
+            .configure(recipients::routes)
+            .configure(attachments::routes)
             .configure(messages::routes)
             .default_service(web::to(no_route)),
     );

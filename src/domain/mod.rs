@@ -4,6 +4,7 @@
 //! read by validation, serialization and listing); how a mailing's state moves; what a failure means. Calls nobody.
 
 pub mod address;
+pub mod attachment;
 pub mod backoff;
 pub mod check;
 pub mod classification;
@@ -12,13 +13,16 @@ pub mod event;
 pub mod failure;
 pub mod limits;
 pub mod list;
+pub mod mail_alias;
 pub mod mailbox;
 pub mod mailing;
 pub mod message;
 pub mod nearest;
 pub mod problem;
+pub mod recipient;
 pub mod resource;
 pub mod secret;
 pub mod stages;
+pub mod template;
 pub mod time;
 pub mod user;

@@ -19,6 +19,6 @@ mod markup;
 mod parse;
 mod text;
 
-pub use compose::{ComposeError, Composed, Outgoing, compose};
+pub use compose::{Attached, ComposeError, Composed, Octets, Outgoing, compose};
 pub use html::{sanitise, text_from_html};
 pub use parse::{Incoming, parse, parse_summary, part_content};

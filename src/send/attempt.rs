@@ -54,7 +54,7 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 }
 
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
-    let message = composed(started)?;
+    let message = composed(&parts.store, started)?;
     report.size = u64::try_from(message.bytes.len()).ok();
     let recipients = envelope_recipients(started);
     let ascii: Vec<String> = recipients.iter().map(|(_, ascii)| ascii.clone()).collect();
@@ -131,8 +131,8 @@ fn put_back(parts: &Parts, started: &Started, session: SmtpSession) {
 
 fn sender(started: &Started) -> String {
     use crate::domain::address::Address;
-    let given = &started.mailing.mailbox_address;
-    Address::parse(given).map_or_else(|_| given.clone(), |address| address.ascii())
+    let given = super::message::sender(started);
+    Address::parse(given).map_or_else(|_| given.to_owned(), |address| address.ascii())
 }
 
 fn not_recorded(why: &str) -> Failure {

@@ -2,17 +2,20 @@
 
 use super::start::Started;
 use crate::domain::address::{Address, Person};
+use crate::domain::attachment::Attachment;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailing::{Recipient, RecipientKind};
-use crate::mime::{Composed, Outgoing, compose, text_from_html};
+use crate::mime::{Attached, ComposeError, Composed, Octets, Outgoing, compose, text_from_html};
+use crate::store::{Snapshot, Store, attachment_content, get};
+use std::ops::ControlFlow;
 
 /// Composes the message of an attempt.
-pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
+pub(super) fn composed(store: &Store, started: &Started) -> Result<Composed, Failure> {
     let Started { mailing, content, mailbox } = started;
     let frozen = content.frozen.as_ref();
     let from = Person {
         name: frozen.and_then(|frozen| frozen.from_name.clone()),
-        address: address(&mailing.mailbox_address, Scope::Mailbox)?,
+        address: address(sender(started), Scope::Mailbox)?,
     };
     let reply_to = content
         .reply_to
@@ -37,6 +40,17 @@ pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
         (None, None) => Some(signature.map(text_from_html).unwrap_or_default()),
         _ => text,
     };
+    let snapshot = store.read()?;
+    let stored = stored(&snapshot, &content.attachments)?;
+    let attached: Vec<Attached> = stored
+        .iter()
+        .map(|stored| Attached {
+            name: &stored.attachment.name,
+            content_type: &stored.attachment.content_type,
+            size: stored.attachment.size,
+            octets: stored,
+        })
+        .collect();
     let outgoing = Outgoing {
         from: &from,
         reply_to: reply_to.as_ref(),
@@ -49,9 +63,44 @@ pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
         date: frozen.map_or(mailbox.created_at, |frozen| frozen.date),
         in_reply_to: content.in_reply_to.as_deref(),
         references: &content.references,
-        headers: &[],
+        headers: &content.headers,
+        attachments: &attached,
     };
-    compose(&outgoing).map_err(|problem| unfit(Scope::Message, &problem.to_string()))
+    compose(&outgoing).map_err(|problem| match problem {
+        // The store, not the message, is at fault.
+        ComposeError::Unreadable(why) => Failure::temporary(Stage::Store, why),
+        problem => unfit(Scope::Message, &problem.to_string()),
+    })
+}
+
+/// Who the message is from, in From and in the envelope: an alias where the mailing names one, else the mailbox.
+pub(super) fn sender(started: &Started) -> &str {
+    started.content.from_alias.as_deref().unwrap_or(&started.mailing.mailbox_address)
+}
+
+/// An attachment as the store has it.
+struct Stored<'s> {
+    snapshot: &'s Snapshot,
+    attachment: Attachment,
+}
+
+impl Octets for Stored<'_> {
+    fn show(&self, see: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+        let mut pass = |octets: &[u8]| {
+            see(octets);
+            ControlFlow::Continue(())
+        };
+        attachment_content(self.snapshot, self.attachment.id, &mut pass).map_err(|error| error.to_string())
+    }
+}
+
+fn stored<'s>(snapshot: &'s Snapshot, ids: &[u64]) -> Result<Vec<Stored<'s>>, Failure> {
+    ids.iter()
+        .map(|id| match get::<Attachment>(snapshot, *id)? {
+            Some(attachment) => Ok(Stored { snapshot, attachment }),
+            None => Err(unfit(Scope::Message, &format!("the attachment {id} is gone."))),
+        })
+        .collect()
 }
 
 /// Who still has to be handed to the server, in envelope form: the address with its domain in ASCII, each once.
