@@ -10,6 +10,7 @@ use super::failure::Refusal;
 use super::path::at;
 use super::shown::{Shows, View, answer_list, answer_show, visible};
 use crate::domain::attachment::{Attachment, NAME_LENGTH, RESOURCE, UNKNOWN_TYPE, file_name, media_type};
+use crate::domain::check::breaks_a_line;
 use crate::domain::list::{Filter, Scalar, Test};
 use crate::domain::mailing::Mailing;
 use crate::domain::problem::{Problem, ProblemCode};
@@ -129,9 +130,10 @@ async fn create(
     let name = wanted.extra.get("filename").cloned().or_else(|| disposition_name(&request));
     let attachment = match name {
         Some(name) => {
+            let harmful = name.chars().any(breaks_a_line);
             let name = file_name(&name);
-            if name.is_empty() || name.chars().count() > NAME_LENGTH {
-                let detail = format!("filename must be a file name of at most {NAME_LENGTH} characters.");
+            if harmful || name.is_empty() || name.chars().count() > NAME_LENGTH {
+                let detail = format!("filename must be a file name of at most {NAME_LENGTH} characters on one line.");
                 return Err(ErrorObject::bad_parameter("filename", detail).into());
             }
             let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -175,7 +175,7 @@ mod tests {
         let mut message = b"MIME-Version: 1.0\r\n".to_vec();
         let attached = Attached {
             name,
-            content_type: "text/plain; charset=utf-8",
+            content_type: "application/x-a; charset=utf-8",
             size: octets.len() as u64,
             octets: &Pieces(octets, 7),
         };
