@@ -15,16 +15,19 @@ mod mail_aliases;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod org_settings;
 mod path;
 mod rate_limit;
 mod recipients;
 mod root;
 mod shown;
+mod suppressions;
 mod tokens;
 mod users;
 
 use crate::connect::Connector;
 use crate::jsonapi::{ApiError, BodyLimit, Links};
+use crate::send::outlook::Outlook;
 use crate::store::Store;
 use crate::sync::SyncHandle;
 use actix_web::body::MessageBody;
@@ -41,25 +44,31 @@ pub struct Api {
     pub connector: Connector,
     /// `None` while no engine runs (a command that opened the store itself).
     pub sync: Option<SyncHandle>,
+    /// What the gate of sending knows beside the store, to explain what waits.
+    pub outlook: Outlook,
     pub live_tests: live_tests::Throttle,
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
     pub creates: idempotency::UnderWay,
     /// The largest attachment, and the most that a mailing's attachments have together, in octets.
     pub attachment_size: u64,
+    /// Where recipients reach this server; links in mails start with it. Null until an operator says.
+    pub public_url: Option<String>,
 }
 
 impl Api {
-    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>) -> Self {
+    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>, outlook: Outlook) -> Self {
         Self {
             rate_limit: RateLimit::new(store.runtime().clock.clone()),
             store,
             links,
             connector,
             sync,
+            outlook,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
             attachment_size: crate::config::ServerConfig::default().attachment_size.bytes(),
+            public_url: None,
         }
     }
 }
@@ -80,6 +89,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(recipients::routes)
             .configure(attachments::routes)
             .configure(messages::routes)
+            .configure(org_settings::routes)
+            .configure(suppressions::routes)
             .default_service(web::to(no_route)),
     );
 }

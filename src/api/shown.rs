@@ -25,6 +25,7 @@ const RESOURCES: &[&Resource] = &[
     &crate::domain::mailing::RESOURCE,
     &crate::domain::message::RESOURCE,
     &crate::domain::recipient::RESOURCE,
+    &crate::domain::suppression::RESOURCE,
     &crate::domain::user::RESOURCE,
 ];
 

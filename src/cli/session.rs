@@ -128,10 +128,21 @@ impl Session {
 
     /// One request, answered with whatever status.
     pub async fn ask(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Answer, Failure> {
+        self.ask_as(method, path, MEDIA_TYPE, body).await
+    }
+
+    /// The same with a body of another type.
+    pub async fn ask_as(
+        &self,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, Failure> {
         let bearer = self.bearer();
         let mut headers = self.headers(bearer.as_ref());
         if body.is_some() {
-            headers.push(("content-type", MEDIA_TYPE));
+            headers.push(("content-type", media_type));
         }
         Ok(self.client.request(method, path, &headers, body).await?)
     }

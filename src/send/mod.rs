@@ -1,6 +1,7 @@
 //! The send engine: scheduler → gate → attempt.
 //!
-//! * [`gate`] says whether a mailbox may send now, and else until when and why.
+//! * [`gate`] says whether a mailbox may send now, and else until when and why; [`outlook`] is what it knows beside the
+//!   store: inboxes synced in this run, and [`hosts`] in trouble.
 //! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
 //! * Nothing is lost: a mailing is under way only once that is on disk, and what a crash left behind is taken up again.
@@ -10,10 +11,13 @@
 
 mod attempt;
 pub mod gate;
+pub mod hosts;
 mod lane;
 mod message;
+pub mod outlook;
 mod pool;
 mod scheduler;
+mod screen;
 mod settle;
 mod start;
 
@@ -21,6 +25,7 @@ use crate::config::SendConfig;
 use crate::connect::Connector;
 use crate::runtime::{Runtime, Tasks};
 use crate::store::Store;
+use outlook::Outlook;
 use pool::{Pool, Reuse};
 use scheduler::Scheduler;
 use std::sync::Arc;
@@ -32,8 +37,11 @@ struct Parts {
     connector: Connector,
     runtime: Runtime,
     config: SendConfig,
+    /// What links in mails start with.
+    public_url: Option<Arc<str>>,
     pool: Pool,
     tasks: Tasks,
+    outlook: Outlook,
 }
 
 /// The running engine.
@@ -42,8 +50,16 @@ pub struct SendEngine {
 }
 
 impl SendEngine {
-    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call.
-    pub fn start(store: Store, connector: Connector, config: SendConfig) -> Self {
+    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call. `outlook` is
+    /// shared with whoever explains what waits. Links in mails start with `public_url`; without one a mailing that needs
+    /// any fails.
+    pub fn start(
+        store: Store,
+        connector: Connector,
+        config: SendConfig,
+        outlook: Outlook,
+        public_url: Option<&str>,
+    ) -> Self {
         let tasks = Tasks::new();
         let reuse = Reuse {
             deliveries: u64::from(config.deliveries_per_connection),
@@ -55,8 +71,10 @@ impl SendEngine {
             store,
             connector,
             config,
+            public_url: public_url.map(Arc::from),
             pool: Pool::new(reuse),
             tasks: tasks.clone(),
+            outlook,
         };
         tasks.spawn(Scheduler::new(Arc::new(parts)).run());
         Self { tasks }

@@ -5,6 +5,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{AttemptRecord, Mailing, Outcome, RecipientState, Trigger};
+use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
 use crate::store::{StoreError, Work, get, status};
@@ -20,6 +21,8 @@ pub(super) struct Report {
     pub end: End,
     /// The size of the composed message in octets.
     pub size: Option<u64>,
+    /// The server was known to be in trouble when the attempt met it: that costs the mailing and the mailbox nothing.
+    pub spared: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -39,9 +42,9 @@ const DOUBT_RESENDS: u32 = 1;
 pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError> {
     let now = work.now();
     let Some(before) = work.mailing(report.mailing)? else { return Ok(()) };
-    let Some(attempt) = before.attempt.clone().filter(|attempt| attempt.number == report.attempt) else {
+    if before.attempt.as_ref().is_none_or(|attempt| attempt.number != report.attempt) {
         return Ok(());
-    };
+    }
     let mut mailing = before.clone();
     mailing.attempt = None;
     mailing.size = report.size.or(mailing.size);
@@ -52,6 +55,10 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         mailing.attempts.push(AttemptRecord::failed(now, failure));
         if failure.kind == FailureKind::Permanent {
             finish_recipients(&mut mailing, Some(address), RecipientState::Failed, now, &failure.explain());
+            if is_bad_address(failure.enhanced, failure.server.as_deref().unwrap_or_default()) {
+                let bounced = Suppression::new(address, Reason::HardBounce, "server", now);
+                work.suppress(bounced.mailing(mailing.id))?;
+            }
         } else {
             deferred = Some(failure);
         }
@@ -60,11 +67,14 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
             troubled = Some(failure);
         }
     }
-    work.free_slot(mailing.mailbox_id, attempt.slot, mailing.id)?;
+    // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
+    if matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
+        work.spend_slot(mailing.mailbox_id, mailing.id)?;
+    } else {
+        work.free_slot(mailing.mailbox_id, mailing.id)?;
+    }
     match &report.end {
         End::Accepted { line } => {
-            // The slot counts from the latest moment the mail may have left.
-            work.take_slot(mailing.mailbox_id, now, mailing.id)?;
             mailing.attempts.push(AttemptRecord::accepted(now, line));
             let still_deferred: Vec<String> = report
                 .refused
@@ -80,10 +90,11 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         End::NobodyLeft => {}
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
-            if failure.kind == FailureKind::Doubt {
-                work.take_slot(mailing.mailbox_id, now, mailing.id)?;
+            if report.spared {
+                requeue(&mut mailing, now);
+            } else {
+                after_failure(work, &mut mailing, failure)?;
             }
-            after_failure(work, &mut mailing, failure)?;
         }
     }
     if let Some(failure) = troubled {
@@ -109,7 +120,8 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
     let attempt = mailing.attempt.take();
     match &attempt {
         Some(attempt) if attempt.phase == Phase::Data => {
-            // The slot stays taken: the mail may have left.
+            // The mail may have left at any moment until now.
+            work.spend_slot(mailing.mailbox_id, mailing.id)?;
             let failure = Failure::new(
                 FailureKind::Doubt,
                 Scope::Message,
@@ -124,9 +136,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
             }
         }
         _ => {
-            if let Some(attempt) = &attempt {
-                work.free_slot(mailing.mailbox_id, attempt.slot, mailing.id)?;
-            }
+            work.free_slot(mailing.mailbox_id, mailing.id)?;
             requeue(&mut mailing, now);
         }
     }

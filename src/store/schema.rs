@@ -36,6 +36,7 @@ pub(super) fn prepare(database: &Database, vault: &Vault) -> Result<(), StoreErr
     for table in ALL {
         transaction.open_table(*table)?;
     }
+    super::slots::adopt(&transaction)?;
     match found {
         None => {
             transaction.open_table(META)?.insert(KEY_CHECK, vault.key_check().as_slice())?;
@@ -58,8 +59,13 @@ fn missing_tables(database: &Database) -> Result<Vec<&'static str>, StoreError> 
     Ok(ALL.iter().map(TableHandle::name).filter(|name| !there.contains(*name)).collect())
 }
 
+/// Refuses a store that this version or this key cannot use; changes nothing.
+pub(super) fn inspect(database: &impl ReadableDatabase, vault: &Vault) -> Result<(), StoreError> {
+    found_format(database, vault).map(|_| ())
+}
+
 /// The format of an existing store whose key is the right one; `None` for a new file.
-fn found_format(database: &Database, vault: &Vault) -> Result<Option<u32>, StoreError> {
+fn found_format(database: &impl ReadableDatabase, vault: &Vault) -> Result<Option<u32>, StoreError> {
     let snapshot = database.begin_read()?;
     let meta = match snapshot.open_table(META) {
         Ok(meta) => meta,

@@ -209,6 +209,7 @@ fn a_wrong_key_refuses_every_start_and_changes_nothing() {
     let (other, _) = set_up();
     let before = home.run(&["token", "list", "--json"], "");
     let key = fs::read(home.key_file()).unwrap();
+    let store = fs::read(home.data().join("postroom.redb")).unwrap();
     fs::copy(other.key_file(), home.key_file()).unwrap();
     for ended in [Server::refuses(&home, &[]), home.run(&["token", "list"], "")] {
         assert!(ended.failed(78).contains("key"), "{ended:#?}");
@@ -218,6 +219,7 @@ fn a_wrong_key_refuses_every_start_and_changes_nothing() {
     assert!(missing.failed(78).contains("POSTROOM_MASTER_KEY_FILE"), "{missing:#?}");
     assert!(!home.key_file().exists(), "no key is made for a store that has one");
     assert_eq!(names(&home.data()), ["postroom.redb"]);
+    assert!(fs::read(home.data().join("postroom.redb")).unwrap() == store, "the store is the same octet for octet");
     fs::write(home.key_file(), key).unwrap();
     fs::set_permissions(home.key_file(), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(home.run(&["token", "list", "--json"], "").ok(), before.ok());

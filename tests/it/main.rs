@@ -21,6 +21,7 @@ mod demo;
 mod imap_session;
 mod injection;
 mod kill;
+mod limits;
 mod live_tests;
 mod mailing_edits;
 mod main_job;

@@ -1,8 +1,13 @@
 //! Mailings on their way out: what servers do to them and what becomes of them.
 
+use crate::peers::authority::{Authority, Certificate, Issued};
 use crate::support::instance::Instance;
+use postroom::config::Config;
 use postroom::mailserver::{Act, Count, Gate, MailServer, Options, Point, Recipients, Rule};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 async fn mail_server() -> MailServer {
@@ -43,6 +48,51 @@ async fn a_mailing_is_delivered_as_it_was_written() {
     assert_eq!(shown["size"], accepted[0].raw.len());
     let health = postroom.attributes("mailboxes", mailbox).await;
     assert_eq!((health["sendState"].as_str(), health["sendSuccessAt"].is_string()), (Some("ok"), true));
+    postroom.stop().await;
+}
+
+/// What a server with a certificate of this authority's needs.
+fn tls(authority: &Authority) -> Arc<rustls::ServerConfig> {
+    let Issued { certificate, key } = authority.issue(Certificate::Good);
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a server configuration");
+    Arc::new(config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_out_over_implicit_tls_and_starttls_with_a_private_authority() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("authority.pem");
+    authority.write(&file);
+    let options = Options {
+        recipients: Recipients::Anybody,
+        tls: Some(tls(&authority)),
+        require_tls_for_auth: true,
+        ..Options::default()
+    };
+    let server = MailServer::start(options).await.expect("the mail server starts");
+    server.add_account("ann@demo.test", "ann's secret");
+    let mut config = Config::default();
+    config.net.extra_ca_file = Some(file);
+    let postroom = Instance::start_with(config).await;
+    for (number, address) in [server.smtps().expect("a port for TLS"), server.smtp()].into_iter().enumerate() {
+        let settings = json!({
+            "smtpHost": "localhost", "smtpPort": address.port(), "smtpSsl": true,
+            "username": "ann@demo.test", "password": "ann's secret", "validateSend": true,
+        });
+        let mailbox = postroom.mailbox(&format!("ann{number}@demo.test"), settings).await;
+        let mailing = postroom.mailing(mailbox, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
+        postroom.until_state(mailing, "delivered").await;
+    }
+    let accepted = server.wait_accepted(2).await;
+    assert!(accepted.iter().all(|message| message.tls && message.user.as_deref() == Some("ann@demo.test")));
     postroom.stop().await;
 }
 

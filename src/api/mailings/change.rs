@@ -9,7 +9,7 @@ use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
 use crate::domain::address::Person;
 use crate::domain::attachment::Attachment;
-use crate::domain::mailing::{Content, Recipient, State};
+use crate::domain::mailing::{Content, Mailing, Recipient, State};
 use crate::domain::problem::Problem;
 use crate::domain::recipient::RecipientRecord;
 use crate::domain::time::Timestamp;
@@ -28,6 +28,8 @@ pub(super) struct Change {
     pub scheduled_at: Option<Timestamp>,
     pub track_links: bool,
     pub track_opens: bool,
+    pub include_unsubscribe_link: bool,
+    pub mailing_type: String,
     /// The state that is asked for.
     pub state: Option<State>,
 }
@@ -75,6 +77,12 @@ impl Change {
         if let Some(flag) = values.get("trackOpens") {
             self.track_opens = flag.as_bool().unwrap_or(false);
         }
+        if let Some(flag) = values.get("includeUnsubscribeLink") {
+            self.include_unsubscribe_link = flag.as_bool().unwrap_or(false);
+        }
+        if let Some(given) = values.get("mailingType") {
+            self.mailing_type = given.as_str().unwrap_or("single").to_owned();
+        }
         self.state = values.get("state").and_then(Value::as_str).and_then(State::from_name);
         self.keep(values, write);
         Ok(self)
@@ -94,6 +102,15 @@ impl Change {
                 None => kept.remove(*name),
             };
         }
+    }
+
+    /// Sets what it says of the mailing itself, but for its state and time.
+    pub fn apply(&self, mailing: &mut Mailing) {
+        mailing.recipients.clone_from(&self.recipients);
+        mailing.track_links = self.track_links;
+        mailing.track_opens = self.track_opens;
+        mailing.include_unsubscribe_link = self.include_unsubscribe_link;
+        mailing.mailing_type.clone_from(&self.mailing_type);
     }
 
     /// In the unit of work that writes: what was there when it was read may have gone meanwhile.

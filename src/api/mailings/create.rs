@@ -65,7 +65,7 @@ pub(super) async fn create(
         state_changed_at: now,
         scheduled_at,
         due: state.waits().then(|| scheduled_at.unwrap_or(now)),
-        mailing_type: "single".into(),
+        mailing_type: asked.mailing_type.clone(),
         message_id: message_id(&mailbox.settings.email, &*api.store.runtime().random),
         recipients: asked.recipients.clone(),
         attempt: None,
@@ -89,7 +89,9 @@ pub(super) async fn create(
         track_opens: asked.track_opens,
         asked_at: None,
         revision: 0,
+        include_unsubscribe_link: asked.include_unsubscribe_link,
     };
+    ApiError::unless_valid(mailing.link_problems(api.public_url.as_deref()))?;
     let view = View { api: api.clone(), caller, wanted };
     let shown = view.clone();
     let made = api

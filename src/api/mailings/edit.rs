@@ -46,6 +46,11 @@ pub(super) async fn update(
         &mut problems,
     )?;
     drop(snapshot);
+    if problems.is_empty() {
+        let mut would_be = before.clone();
+        change.apply(&mut would_be);
+        problems = would_be.link_problems(api.public_url.as_deref());
+    }
     ApiError::unless_valid(problems)?;
     let after = api.store.write(move |work| save(work, &before, &old, &change)).await?;
     answer(&api, &caller, &after, &wanted)
@@ -79,6 +84,8 @@ fn base(mailing: &Mailing, content: Content) -> Change {
         scheduled_at: mailing.scheduled_at,
         track_links: mailing.track_links,
         track_opens: mailing.track_opens,
+        include_unsubscribe_link: mailing.include_unsubscribe_link,
+        mailing_type: mailing.mailing_type.clone(),
         state: None,
     }
 }
@@ -92,9 +99,8 @@ fn save(work: &mut Work, read: &Mailing, old: &Content, change: &Change) -> Resu
         ));
     }
     let mut after = before.clone();
-    let says_else = !says_the_same(&change.content, old)
-        || change.recipients != read.recipients
-        || (change.track_links, change.track_opens) != (before.track_links, before.track_opens);
+    change.apply(&mut after);
+    let says_else = !says_the_same(&change.content, old) || !goes_out_alike(&after, read);
     // The engine may have noted what became of recipients, and frozen what it composes from, since it was read.
     let current = content(work, before.id)?;
     let mut new = Content { frozen: current.frozen.clone(), ..change.content.clone() };
@@ -106,14 +112,13 @@ fn save(work: &mut Work, read: &Mailing, old: &Content, change: &Change) -> Resu
         }
         change.check_still_there(work)?;
         new.frozen = None;
-        after.recipients.clone_from(&change.recipients);
         for recipient in &mut after.recipients {
             if let Some(now) = before.recipients.iter().find(|other| recipient.id != 0 && other.id == recipient.id) {
                 recipient.outcome.clone_from(&now.outcome);
             }
         }
-        after.track_links = change.track_links;
-        after.track_opens = change.track_opens;
+    } else {
+        after = before.clone();
     }
     after.ask(change.state, change.scheduled_at, work.now()).map_err(refusal)?;
     if after == before && new == current {
@@ -128,6 +133,13 @@ fn save(work: &mut Work, read: &Mailing, old: &Content, change: &Change) -> Resu
 fn says_the_same(one: &Content, other: &Content) -> bool {
     let spoken = |content: &Content| Content { kept: serde_json::Map::new(), frozen: None, ..content.clone() };
     spoken(one) == spoken(other)
+}
+
+fn goes_out_alike(one: &Mailing, other: &Mailing) -> bool {
+    let parts = |mailing: &Mailing| {
+        (mailing.track_links, mailing.track_opens, mailing.include_unsubscribe_link, mailing.mailing_type.clone())
+    };
+    one.recipients == other.recipients && parts(one) == parts(other)
 }
 
 /// The same answer as `canWrite`, as far as the caller is concerned.

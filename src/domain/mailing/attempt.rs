@@ -104,8 +104,6 @@ pub struct Attempt {
     pub number: u32,
     pub started_at: Timestamp,
     pub phase: Phase,
-    /// The moment for which the attempt holds a slot of the rate limits.
-    pub slot: Timestamp,
 }
 
 /// One finished attempt, as `attempts` shows it.
