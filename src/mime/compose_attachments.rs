@@ -139,12 +139,10 @@ fn file_name(name: &str) -> String {
         return format!("\r\n filename=\"{name}\"");
     }
     let mut pieces = vec![String::new()];
-    for byte in name.bytes() {
-        let encoded = if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        };
+    for character in name.chars() {
+        let mut octets = [0; 4];
+        // Readers decode each piece on its own: none splits a character.
+        let encoded: String = character.encode_utf8(&mut octets).bytes().map(percent_encoded).collect();
         if pieces.last().is_some_and(|piece| piece.len() + encoded.len() > PIECE) {
             pieces.push(String::new());
         }
@@ -163,6 +161,14 @@ fn file_name(name: &str) -> String {
                 format!("\r\n filename*{number}*={charset}{piece}{end}")
             })
             .collect(),
+    }
+}
+
+fn percent_encoded(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
     }
 }
 

@@ -1,9 +1,9 @@
 //! One attempt to deliver one mailing: from the commit that started it to the report of what it came to.
 
-use super::Parts;
-use super::message::{composed, envelope_recipients};
+use super::message::{composed, envelope_recipients, mebibytes};
 use super::settle::{End, Report};
 use super::start::{Started, enter_data_phase};
+use super::{Parts, ROOM};
 use crate::connect::credential::Draft;
 use crate::connect::smtp::{EnvelopeOptions, SmtpSession};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
@@ -55,6 +55,11 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 }
 
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
+    // Held until the message is gone: however many workers there are, large messages do not fill the memory.
+    let _room = match mebibytes(&parts.store, started)?.min(ROOM) {
+        0 => None,
+        wanted => parts.room.acquire_many(wanted).await.ok(),
+    };
     let message = composed(&parts.store, started)?;
     report.size = u64::try_from(message.bytes.len()).ok();
     let recipients = envelope_recipients(started);

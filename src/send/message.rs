@@ -88,6 +88,17 @@ pub(super) fn sender(started: &Started) -> &str {
     started.content.from_alias.as_deref().unwrap_or(&started.mailing.mailbox_address)
 }
 
+/// How much the attachments take once they are in the message, in whole mebibytes.
+pub(super) fn mebibytes(store: &Store, started: &Started) -> Result<u32, Failure> {
+    if started.content.attachments.is_empty() {
+        return Ok(0);
+    }
+    let snapshot = store.read()?;
+    let octets: u64 = stored(&snapshot, &started.content.attachments)?.iter().map(|one| one.attachment.size).sum();
+    // Base64 with its line breaks: 78 octets for 57.
+    Ok(u32::try_from(octets.saturating_mul(78) / 57 >> 20).unwrap_or(u32::MAX))
+}
+
 /// An attachment as the store has it.
 struct Stored<'s> {
     snapshot: &'s Snapshot,

@@ -1,6 +1,6 @@
 //! Nothing that a client writes becomes a header field, a command or a second message of its own.
 
-use crate::attachments::{noise, upload, uploaded, with_attachments};
+use crate::attachments::{noise, uploaded, with_attachments};
 use crate::mailing_edits::{mail_server, smtp};
 use crate::support::instance::Instance;
 use mail_parser::MessageParser;
@@ -92,14 +92,8 @@ async fn encoded_line_breaks_stay_the_text_that_they_are() {
             let shown = &answer.json["data"]["attributes"];
             assert_eq!(read.subject.as_deref(), shown["subject"].as_str(), "{raw}");
         }
-        let name = upload(
-            &postroom.client,
-            "",
-            &[("Content-Type", "application/json")],
-            json!({"data": {"type": "attachment", "attributes": {"filename": sly, "content": "YQ=="}}})
-                .to_string()
-                .as_bytes(),
-        );
+        let document = json!({"data": {"type": "attachment", "attributes": {"filename": sly, "content": "YQ=="}}});
+        let name = postroom.client.post("/api/v2/attachments", &document);
         let id = name.await.expect(201).json["data"]["id"].as_u64().unwrap();
         let attributes = json!({"to": ["bert@demo.test"], "subject": "s", "bodyText": "t"});
         let made =

@@ -92,9 +92,11 @@ impl Change {
     fn keep(&mut self, values: &Map<String, Value>, write: &Write) {
         let kept = &mut self.content.kept;
         for name in KEPT {
-            if let Some(value) = values.get(*name) {
-                kept.insert((*name).to_owned(), value.clone());
-            }
+            match values.get(*name) {
+                Some(Value::Null) => kept.remove(*name),
+                Some(value) => kept.insert((*name).to_owned(), value.clone()),
+                None => None,
+            };
         }
         for (name, id) in write.relationships.iter().filter(|(name, _)| **name != "mailbox") {
             match id {
