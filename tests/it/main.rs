@@ -31,4 +31,7 @@ mod recipients;
 mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
+mod suppression;
 mod templates;
+mod tracking;
+mod unsubscribe;
