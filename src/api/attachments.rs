@@ -129,39 +129,57 @@ async fn create(
     }
     let name = wanted.extra.get("filename").cloned().or_else(|| disposition_name(&request));
     let attachment = match name {
-        Some(name) => {
-            let harmful = name.chars().any(breaks_a_line);
-            let name = file_name(&name);
-            if harmful || name.is_empty() || name.chars().count() > NAME_LENGTH {
-                let detail = format!("filename must be a file name of at most {NAME_LENGTH} characters on one line.");
-                return Err(ErrorObject::bad_parameter("filename", detail).into());
-            }
-            let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let begun = begin(&api, &caller, name, given.unwrap_or(UNKNOWN_TYPE)).await?;
-            let announced = request.headers().get(header::CONTENT_LENGTH);
-            let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-            let received = receive(&api, &begun, announced, payload).await;
-            finish(&api, begun, received).await?
-        }
-        None => {
-            let body = JsonApiBody::from_request(&request, &mut payload.into_inner()).await?;
-            let (name, content_type, octets) = read(body)?;
-            if octets.len() as u64 > api.attachment_size {
-                return Err(too_large(&api));
-            }
-            let begun = begin(&api, &caller, name, &content_type).await?;
-            let mut upload = Upload::of(&api, &begun);
-            let received = async {
-                upload.take(&octets).await?;
-                upload.rest().await
-            };
-            let received = received.await;
-            finish(&api, begun, received).await?
-        }
+        Some(name) => as_it_is(&api, &caller, &request, &name, payload).await?,
+        None => in_a_document(&api, &caller, &request, payload).await?,
     };
     let view = View { api: api.clone(), caller, wanted };
     let (location, document) = view.created(&api.store.read()?, &attachment)?;
     Ok(created(&location, &document))
+}
+
+/// The body is the file.
+async fn as_it_is(
+    api: &Api,
+    caller: &Caller,
+    request: &HttpRequest,
+    given: &str,
+    payload: web::Payload,
+) -> Result<Attachment, ApiError> {
+    let name = file_name(given);
+    if name.is_empty() || name.chars().count() > NAME_LENGTH || given.chars().any(breaks_a_line) {
+        let detail = format!("filename must be a file name of at most {NAME_LENGTH} characters on one line.");
+        return Err(ErrorObject::bad_parameter("filename", detail).into());
+    }
+    let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let announced = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    // A file that says it is too large is not read at all.
+    if announced.is_some_and(|octets| octets > api.attachment_size) {
+        return Err(too_large(api));
+    }
+    let begun = begin(api, caller, name, text(header::CONTENT_TYPE).unwrap_or(UNKNOWN_TYPE)).await?;
+    let received = receive(api, &begun, payload).await;
+    finish(api, begun, received).await
+}
+
+/// The body is a document with the file in it.
+async fn in_a_document(
+    api: &Api,
+    caller: &Caller,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Attachment, ApiError> {
+    let body = JsonApiBody::from_request(request, &mut payload.into_inner()).await?;
+    let (name, content_type, octets) = read(body)?;
+    if octets.len() as u64 > api.attachment_size {
+        return Err(too_large(api));
+    }
+    let begun = begin(api, caller, name, &content_type).await?;
+    let mut upload = Upload::of(api, &begun);
+    let received = match upload.take(&octets).await {
+        Ok(()) => upload.rest().await,
+        Err(error) => Err(error),
+    };
+    finish(api, begun, received).await
 }
 
 /// The name in `Content-Disposition: attachment; filename="…"`.
@@ -216,16 +234,7 @@ async fn begin(api: &Api, caller: &Caller, name: String, content_type: &str) -> 
     Ok(api.store.write(move |work| work.begin_attachment(attachment.clone())).await?)
 }
 
-async fn receive(
-    api: &Api,
-    attachment: &Attachment,
-    announced: Option<u64>,
-    mut payload: web::Payload,
-) -> Result<u64, ApiError> {
-    // A file that says it is too large is not read at all.
-    if announced.is_some_and(|octets| octets > api.attachment_size) {
-        return Err(too_large(api));
-    }
+async fn receive(api: &Api, attachment: &Attachment, mut payload: web::Payload) -> Result<u64, ApiError> {
     let mut upload = Upload::of(api, attachment);
     loop {
         let next = tokio::time::timeout(PATIENCE, payload.next()).await.map_err(|_| ApiError::too_slow())?;

@@ -74,12 +74,11 @@ pub fn wrong_variable(variables: &Map<String, Value>) -> Option<(&str, &'static 
             ));
         }
         let why = match value {
-            Value::Number(_) => return None,
             Value::String(text) if text.contains('\0') => "must not contain a NUL character.",
             Value::String(text) if text.chars().nth(VALUE_LENGTH).is_some() => {
                 "has more than the 10000 characters that are allowed."
             }
-            Value::String(_) => return None,
+            Value::String(_) | Value::Number(_) => return None,
             _ => "must be a string or a number.",
         };
         Some((name.as_str(), why))

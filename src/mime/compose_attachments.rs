@@ -5,7 +5,7 @@ use super::ComposeError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Octets in a line of base64: 76 characters.
 const LINE: usize = 57;
@@ -150,18 +150,17 @@ fn file_name(name: &str) -> String {
             piece.push_str(&encoded);
         }
     }
-    match pieces.as_slice() {
-        [only] => format!("\r\n filename*=utf-8''{only}"),
-        several => several
-            .iter()
-            .enumerate()
-            .map(|(number, piece)| {
-                let (charset, end) =
-                    (if number == 0 { "utf-8''" } else { "" }, if number + 1 < several.len() { ";" } else { "" });
-                format!("\r\n filename*{number}*={charset}{piece}{end}")
-            })
-            .collect(),
+    if let [only] = pieces.as_slice() {
+        return format!("\r\n filename*=utf-8''{only}");
     }
+    let mut parameter = String::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        let before = if number == 0 { "" } else { ";" };
+        let charset = if number == 0 { "utf-8''" } else { "" };
+        // Writing to a string does not fail.
+        let _ = write!(parameter, "{before}\r\n filename*{number}*={charset}{piece}");
+    }
+    parameter
 }
 
 fn percent_encoded(byte: u8) -> String {
@@ -175,6 +174,7 @@ fn percent_encoded(byte: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mail_parser::MimeHeaders;
     use proptest::prelude::*;
 
     fn mixed(name: &str, octets: &[u8]) -> Vec<u8> {
@@ -229,7 +229,6 @@ mod tests {
             let text = String::from_utf8(message.clone()).unwrap();
             prop_assert!(text.split("\r\n").all(|line| line.len() <= 78 && !line.contains(['\r', '\n'])), "{}", text);
             let read = mail_parser::MessageParser::default().parse(&message).unwrap();
-            use mail_parser::MimeHeaders;
             prop_assert_eq!(read.attachment_count(), 2);
             for number in 0..2 {
                 let attachment = read.attachment(number).unwrap();

@@ -96,7 +96,7 @@ pub(super) fn mebibytes(store: &Store, started: &Started) -> Result<u32, Failure
     let snapshot = store.read()?;
     let octets: u64 = stored(&snapshot, &started.content.attachments)?.iter().map(|one| one.attachment.size).sum();
     // Base64 with its line breaks: 78 octets for 57.
-    Ok(u32::try_from(octets.saturating_mul(78) / 57 >> 20).unwrap_or(u32::MAX))
+    Ok(u32::try_from((octets.saturating_mul(78) / 57) >> 20).unwrap_or(u32::MAX))
 }
 
 /// An attachment as the store has it.

@@ -34,18 +34,26 @@ pub(super) struct Change {
     pub state: Option<State>,
 }
 
+/// A write as it came in.
+pub(super) struct Written<'w> {
+    /// The attributes that hold.
+    pub values: &'w Map<String, Value>,
+    pub write: &'w Write,
+    /// The mailbox that sends; `None` where that is a problem of its own.
+    pub mailbox: Option<u64>,
+}
+
 impl Change {
     /// Reads a write over what is there.
     pub fn with(
         mut self,
-        values: &Map<String, Value>,
-        write: &Write,
-        mailbox: Option<u64>,
+        written: &Written<'_>,
         api: &Api,
         reader: &impl Reader,
         caller: &Caller,
         problems: &mut Vec<Problem>,
     ) -> Result<Self, ApiError> {
+        let Written { values, write, mailbox } = *written;
         let named = write.many.get("recipients");
         self.recipients = recipients(values, named, &self.recipients, reader, caller, problems)?;
         texts(values, &mut self.content, problems);
@@ -81,7 +89,7 @@ impl Change {
             self.include_unsubscribe_link = flag.as_bool().unwrap_or(false);
         }
         if let Some(given) = values.get("mailingType") {
-            self.mailing_type = given.as_str().unwrap_or("single").to_owned();
+            given.as_str().unwrap_or("single").clone_into(&mut self.mailing_type);
         }
         self.state = values.get("state").and_then(Value::as_str).and_then(State::from_name);
         self.keep(values, write);

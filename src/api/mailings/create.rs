@@ -1,6 +1,6 @@
 //! Creating a mailing: 201 means that it is on disk, with the Message-ID that it keeps.
 
-use super::change::Change;
+use super::change::{Change, Written};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::idempotency::Once;
@@ -37,15 +37,9 @@ pub(super) async fn create(
 
     let mailbox = mailbox_of(&api, &caller, &write, &mut problems)?;
     let snapshot = api.store.read()?;
-    let asked = Change::default().with(
-        &values,
-        &write,
-        mailbox.as_ref().map(|mailbox| mailbox.id),
-        &api,
-        &snapshot,
-        &caller,
-        &mut problems,
-    )?;
+    let mailbox_id = mailbox.as_ref().map(|mailbox| mailbox.id);
+    let written = Written { values: &values, write: &write, mailbox: mailbox_id };
+    let asked = Change::default().with(&written, &api, &snapshot, &caller, &mut problems)?;
     drop(snapshot);
     let now = api.store.runtime().clock.now();
     let scheduled_at = asked.scheduled_at;

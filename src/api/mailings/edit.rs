@@ -1,6 +1,6 @@
 //! Editing and deleting a mailing that has not been sent. Who wins, the edit or the send, is decided in the unit of work.
 
-use super::change::Change;
+use super::change::{Change, Written};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
@@ -36,15 +36,8 @@ pub(super) async fn update(
         problems.push(Problem::relationship("mailbox", detail));
     }
     let old = content(&snapshot, id)?;
-    let change = base(&before, old.clone()).with(
-        &checked.values,
-        &write,
-        Some(before.mailbox_id),
-        &api,
-        &snapshot,
-        &caller,
-        &mut problems,
-    )?;
+    let written = Written { values: &checked.values, write: &write, mailbox: Some(before.mailbox_id) };
+    let change = base(&before, old.clone()).with(&written, &api, &snapshot, &caller, &mut problems)?;
     drop(snapshot);
     if problems.is_empty() {
         let mut would_be = before.clone();
@@ -144,10 +137,10 @@ fn goes_out_alike(one: &Mailing, other: &Mailing) -> bool {
 
 /// The same answer as `canWrite`, as far as the caller is concerned.
 pub(super) fn check_may_edit(reader: &impl Reader, caller: &Caller, mailing: &Mailing) -> Result<(), ApiError> {
-    match may_edit(reader, caller, mailing)? {
-        true => Ok(()),
-        false => Err(ApiError::forbidden("You may read this mailing but not change it.")),
+    if may_edit(reader, caller, mailing)? {
+        return Ok(());
     }
+    Err(ApiError::forbidden("You may read this mailing but not change it."))
 }
 
 /// Whoever may edit the mailbox; what is left of a deleted mailbox stays as it is.
