@@ -170,8 +170,9 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
+        let attachment_size = config.server.attachment_size.bytes();
         let api = Api::new(store.clone(), Links::new(&origin), connector, sync, outlook);
-        let api = web::Data::new(Api { public_url, ..api });
+        let api = web::Data::new(Api { attachment_size, public_url, ..api });
         let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {

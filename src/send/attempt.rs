@@ -1,9 +1,9 @@
 //! One attempt to deliver one mailing: from the commit that started it to the report of what it came to.
 
-use super::Parts;
-use super::message::{composed, envelope_recipients};
+use super::message::{composed, envelope_recipients, mebibytes};
 use super::settle::{End, Report};
 use super::start::{Started, enter_data_phase};
+use super::{Parts, ROOM};
 use crate::connect::credential::Draft;
 use crate::connect::smtp::{EnvelopeOptions, SmtpSession};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
@@ -55,7 +55,12 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 }
 
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
-    let message = composed(started)?;
+    // Held until the message is gone: however many workers there are, large messages do not fill the memory.
+    let _room = match mebibytes(&parts.store, started)?.min(ROOM) {
+        0 => None,
+        wanted => parts.room.acquire_many(wanted).await.ok(),
+    };
+    let message = composed(&parts.store, started)?;
     report.size = u64::try_from(message.bytes.len()).ok();
     let recipients = envelope_recipients(started);
     let ascii: Vec<String> = recipients.iter().map(|(_, ascii)| ascii.clone()).collect();
@@ -132,8 +137,8 @@ fn put_back(parts: &Parts, started: &Started, session: SmtpSession) {
 
 fn sender(started: &Started) -> String {
     use crate::domain::address::Address;
-    let given = &started.mailing.mailbox_address;
-    Address::parse(given).map_or_else(|_| given.clone(), |address| address.ascii())
+    let given = super::message::sender(started);
+    Address::parse(given).map_or_else(|_| given.to_owned(), |address| address.ascii())
 }
 
 fn not_recorded(why: &str) -> Failure {
