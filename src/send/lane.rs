@@ -31,6 +31,8 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         let expire_after = parts.config.expire_after;
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
+        let failpoints = &parts.runtime.failpoints;
+        failpoints.pass("start.before_commit").await;
         let next = parts
             .store
             .write_patiently(move |work| {
@@ -40,8 +42,14 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
                 if last { Ok(None) } else { take_next(work, mailbox, expire_after).map(Some) }
             })
             .await;
+        if settled.is_some() && next.is_ok() {
+            failpoints.pass("settle.after_commit").await;
+        }
         match next {
-            Ok(Some(Next::Start(started))) => report = Some(attempt::run(parts, *started).await),
+            Ok(Some(Next::Start(started))) => {
+                failpoints.pass("start.after_commit").await;
+                report = Some(attempt::run(parts, *started).await);
+            }
             Ok(Some(Next::NotBefore(at))) => return LaneEnd::NotBefore(at),
             Ok(Some(Next::Nothing)) => return LaneEnd::Nothing,
             Ok(None) => return LaneEnd::Turn,

@@ -3,17 +3,23 @@
 //! * [`gate`] says whether a mailbox may send now, and else until when and why.
 //! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
+//! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
+//!   not have left, `sent_copy` files what was accepted.
 //! * Nothing is lost: a mailing is under way only once that is on disk, and what a crash left behind is taken up again.
 //!   Nothing is doubled blindly: the phase in which a server may have accepted a message is on disk before it begins.
 //!
 //! Uses `connect` and what lies below it; reached from above through [`SendEngine`].
 
 mod attempt;
+mod doubt;
+mod errands;
 pub mod gate;
 mod lane;
 mod message;
 mod pool;
 mod scheduler;
+mod sent_copy;
+mod sent_folder;
 mod settle;
 mod start;
 
@@ -58,7 +64,9 @@ impl SendEngine {
             pool: Pool::new(reuse),
             tasks: tasks.clone(),
         };
-        tasks.spawn(Scheduler::new(Arc::new(parts)).run());
+        let parts = Arc::new(parts);
+        tasks.spawn(errands::run(parts.clone()));
+        tasks.spawn(Scheduler::new(parts).run());
         Self { tasks }
     }
 

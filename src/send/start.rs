@@ -1,6 +1,7 @@
 //! The commit that starts an attempt: the mailing is under way, its slot is taken, its composed inputs are frozen.
 
 use super::gate::{self, Gate};
+use crate::domain::failure::Failure;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Attempt, Content, Frozen, Mailing, Phase, State, Trigger};
 use crate::domain::time::Timestamp;
@@ -71,7 +72,8 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started,
     mailing.apply(Trigger::Start, now);
     mailing.retry_at = None;
     let number = mailing.attempt.as_ref().map_or(mailing.retry_count + 1, |attempt| attempt.number + 1);
-    mailing.attempt = Some(Attempt { number, started_at: now, phase: Phase::Connecting, slot: now });
+    mailing.attempt =
+        Some(Attempt { number, started_at: now, phase: Phase::Connecting, slot: now, refused: Vec::new() });
     work.take_slot(mailbox.id, now, mailing.id)?;
     work.prune_slots(mailbox.id, now.minus(SLOTS_KEPT), 10)?;
     let mut content = content(work, mailing.id)?;
@@ -106,12 +108,21 @@ fn expire(work: &mut Work, before: &Mailing, expire_after: Duration) -> Result<(
     work.save_mailing(before, &after)
 }
 
-/// The commit before any byte that could make the server accept the message: from here on a crash is doubt.
-pub(super) fn enter_data_phase(work: &mut Work, mailing: u64, attempt: u32) -> Result<bool, StoreError> {
+/// The commit before any byte that could make the server accept the message: from here on a crash is doubt. Whom the
+/// server has refused already is kept with it.
+pub(super) fn enter_data_phase(
+    work: &mut Work,
+    mailing: u64,
+    attempt: u32,
+    refused: &[(String, Failure)],
+) -> Result<bool, StoreError> {
     let Some(before) = work.mailing(mailing)? else { return Ok(false) };
     let mut after = before.clone();
     match &mut after.attempt {
-        Some(under_way) if under_way.number == attempt => under_way.phase = Phase::Data,
+        Some(under_way) if under_way.number == attempt => {
+            under_way.phase = Phase::Data;
+            under_way.refused = refused.to_vec();
+        }
         _ => return Ok(false),
     }
     work.save_mailing(&before, &after)?;

@@ -4,8 +4,8 @@ use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, find, get};
 use super::tables::{
-    CONTENTS, DUE, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER, SLOTS,
-    Table,
+    CONTENTS, DUE, ERRANDS, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER,
+    SLOTS, Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
@@ -92,6 +92,22 @@ pub fn waiting_mailings(reader: &impl Reader, mailbox: u64, limit: usize) -> Res
     Ok(ids)
 }
 
+fn errand_key(mailing: &Mailing) -> Option<Vec<u8>> {
+    mailing.errand_at().map(|at| Key::new().number(at.millis()).id(mailing.id).build())
+}
+
+/// The next errands to the sent folders, the earliest first: when, and about which mailing.
+pub fn errands(reader: &impl Reader, limit: usize) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    let mut found = Vec::new();
+    reader.scan(ERRANDS, Keys::all(), false, |key, _| {
+        let at = key.first_chunk::<8>().copied().map(u64::from_be_bytes);
+        let at = at.ok_or_else(|| StoreError::Corrupt("an errand's key of the wrong length".into()))?;
+        found.push((Timestamp::from_millis((at ^ (1 << 63)).cast_signed()), trailing_id(key)?));
+        if found.len() == limit { STOP } else { GO_ON }
+    })?;
+    Ok(found)
+}
+
 fn slot_key(mailbox: u64, at: Timestamp, mailing: u64) -> Vec<u8> {
     Key::new().id(mailbox).number(at.millis()).id(mailing).build()
 }
@@ -146,6 +162,15 @@ impl Work<'_> {
                 self.put(DUE, &key, &[])?;
             }
         }
+        let (old, new) = (errand_key(before), errand_key(after));
+        if old != new {
+            if let Some(key) = old {
+                self.remove(ERRANDS, &key)?;
+            }
+            if let Some(key) = new {
+                self.put(ERRANDS, &key, &[])?;
+            }
+        }
         self.put_record(Some(before), after)?;
         if before.state != after.state {
             self.mailing_event(EventKind::of_state(after.state), after)?;
@@ -166,6 +191,9 @@ impl Work<'_> {
     pub fn delete_mailing(&mut self, mailing: &Mailing) -> Result<(), StoreError> {
         if let Some(key) = due_key(mailing) {
             self.remove(DUE, &key)?;
+        }
+        if let Some(key) = errand_key(mailing) {
+            self.remove(ERRANDS, &key)?;
         }
         self.remove(CONTENTS, &Key::new().id(mailing.id).build())?;
         self.remove_record(mailing)?;

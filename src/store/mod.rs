@@ -33,7 +33,9 @@ pub use error::StoreError;
 pub use events::{events_after, latest_event};
 pub use idempotency::{FirstAnswer, first_answer};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
-pub use mailings::{content, due_head, due_heads, latest_slot, mailing_by_message_id, slots_since, waiting_mailings};
+pub use mailings::{
+    content, due_head, due_heads, errands, latest_slot, mailing_by_message_id, slots_since, waiting_mailings,
+};
 pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
 pub use query::list;
 pub use reader::{Reader, Snapshot};

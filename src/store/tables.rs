@@ -44,6 +44,8 @@ tables! {
     CONTENTS = "mailings.content";
     /// (mailbox, due, mailing): what waits, in the order in which it may go out.
     DUE = "mailings.due";
+    /// (moment, mailing): when a sent folder is to be asked about a mailing, or given a copy of it.
+    ERRANDS = "mailings.errands";
     /// (mailbox, moment, mailing): starts that count towards the rate limits.
     SLOTS = "slots";
     MESSAGES = "messages";

@@ -2,10 +2,14 @@
 
 mod attempt;
 mod attributes;
+mod doubt;
+mod sent_copy;
 mod transition;
 
 pub use attempt::{Attempt, AttemptRecord, Outcome, Phase, Recipient, RecipientKind, RecipientState};
 pub use attributes::{RECIPIENTS, RESOURCE, STATES};
+pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, Resolution};
+pub use sent_copy::{COPY_DELAY, COPY_TRIES, CopyState, SentCopy};
 pub use transition::{State, Trigger, transition};
 
 use super::list::{Listed, Scalar};
@@ -39,6 +43,12 @@ pub struct Mailing {
     /// How many times a reply that never came was answered by sending again.
     #[serde(default)]
     pub doubt_resends: u32,
+    /// Nobody knows whether the server has the message, and it is being found out.
+    #[serde(default)]
+    pub doubt: Option<Doubt>,
+    /// Our own copy in the sent folder; `None` where none is wanted.
+    #[serde(default)]
+    pub sent_copy: Option<SentCopy>,
     #[serde(default)]
     pub size: Option<u64>,
     #[serde(default)]
@@ -117,6 +127,12 @@ impl Mailing {
     /// When the client wants it to go out.
     pub fn wanted_at(&self) -> Timestamp {
         self.scheduled_at.unwrap_or(self.created_at)
+    }
+
+    /// When the sent folder is to be asked about this mailing, or given a copy of it. The index of errands is made of it.
+    pub fn errand_at(&self) -> Option<Timestamp> {
+        let copy = self.sent_copy.as_ref().filter(|copy| copy.state == CopyState::Wanted);
+        self.doubt.as_ref().map(|doubt| doubt.next).or(copy.map(|copy| copy.next))
     }
 
     /// The addresses that still have to be handed to a server.
