@@ -27,6 +27,7 @@ pub const FAILPOINTS: &[&str] = &[
     "data.after_commit",
     "dot.sent",
     "reply.read",
+    "settle.before_commit",
     "settle.after_commit",
     "recover.before_commit",
     "recover.after_commit",

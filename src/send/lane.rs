@@ -32,7 +32,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
         let failpoints = &parts.runtime.failpoints;
-        failpoints.pass("start.before_commit").await;
+        failpoints.pass(if settled.is_some() { "settle.before_commit" } else { "start.before_commit" }).await;
         let next = parts
             .store
             .write_patiently(move |work| {

@@ -16,6 +16,7 @@ mod canary;
 mod cli;
 mod contract;
 mod demo;
+mod hostile_smtp;
 mod imap_session;
 mod kill;
 mod live_tests;
@@ -25,3 +26,4 @@ mod peers;
 mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
+mod torture;
