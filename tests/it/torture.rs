@@ -106,7 +106,9 @@ fn round(world: World, place: &'static str, nth: u32, again: Option<&'static str
     let ids = rig.prepare(&server, world.settings(), world.has_imap(), MAILINGS);
     row.rounds += 1;
     let before = needs_doubt(place).then_some(("dot.sent", nth));
-    let here = if needs_doubt(place) { (place, 1) } else { (place, nth) };
+    // The first lane starts once, and then goes on from one mailing to the next.
+    let once = needs_doubt(place) || place == "start.before_commit";
+    let here = (place, if once { 1 } else { nth });
     for (place, nth) in before.into_iter().chain([here]).chain(again.map(|place| (place, 1))) {
         if rig.run(place, nth) == Ended::Crashed {
             row.crashes += 1;
