@@ -111,7 +111,7 @@ fn take_refusals<'a>(mailing: &mut Mailing, refused: &'a [(String, Failure)], no
 /// The refusal that lets recipients be tried again; one that concerns the mailbox says more than one of a recipient.
 pub(super) fn deferred(refused: &[(String, Failure)]) -> Option<&Failure> {
     let open = || refused.iter().map(|(_, failure)| failure).filter(|failure| failure.kind != FailureKind::Permanent);
-    open().find(|failure| concerns_mailbox(failure)).or_else(|| open().last())
+    open().find(|failure| concerns_mailbox(failure)).or_else(|| open().next_back())
 }
 
 fn concerns_mailbox(failure: &Failure) -> bool {

@@ -102,13 +102,12 @@ impl Doubt {
         };
         match answer {
             Answer::Present => Resolution::Delivered,
-            Answer::Nowhere => by_policy,
             Answer::Unanswered if now < self.since.plus(PATIENCE) => {
                 let doublings = self.unanswered.min(10);
                 let wait = ASKS[1].saturating_mul(1 << doublings).min(SILENT_CEILING);
                 Resolution::AskAgain(now.plus(wait))
             }
-            Answer::Unanswered => by_policy,
+            Answer::Unanswered | Answer::Nowhere => by_policy,
             // Absence proves nothing on a server that does not file copies.
             Answer::Absent if circumstances.files_copies == Some(false) => by_policy,
             Answer::Absent => {

@@ -414,7 +414,7 @@ async fn no_reply_of_the_session_shows_the_password() {
             let network = network_at(LAN, address, &Trust::nobody());
             let settings = with_password(settings(587, TlsMode::StartTlsIfOffered));
             let mut stages = Stages::new();
-            let mut told = match SmtpSession::open(&network, &settings, &mut stages).await {
+            let told = match SmtpSession::open(&network, &settings, &mut stages).await {
                 Err(failure) => format!("{failure:?}"),
                 Ok(mut session) => match envelope(&mut session).await {
                     Err(failure) => format!("{failure:?}"),
@@ -426,7 +426,7 @@ async fn no_reply_of_the_session_shows_the_password() {
                     Ok(_) => format!("{:?}", session.deliver(b"x\r\n").await),
                 },
             };
-            told.push_str(&format!("{stages:?}"));
+            let told = format!("{told}{stages:?}");
             assert!(told.contains("not shown"), "{at}: {told}");
             assert!(!told.contains(&form) && !told.contains(PASSWORD), "{at}: {told}");
             task.await.unwrap();
