@@ -295,12 +295,10 @@ async fn repeated_later(postroom: &Instance, ear: &Ear) {
     );
     echo.script(Rule::new(Point::ImapCommand("LIST"), Act::Reply(format!("{{tag}} NO {PASSWORD}"))));
     let settings = json!({
-        "email": "later@demo.test", "smtpHost": "127.0.0.1", "smtpPort": echo.smtp().port(), "smtpSsl": false,
-        "imapHost": "127.0.0.1", "imapPort": echo.imap().port(), "imapSsl": false, "password": PASSWORD,
-        "sendRequiresSync": false, "sendThreshold": null,
+        "smtpHost": "127.0.0.1", "smtpPort": echo.smtp().port(), "imapHost": "127.0.0.1",
+        "imapPort": echo.imap().port(), "password": PASSWORD, "sendRequiresSync": false,
     });
-    let id = ear.write("POST", "/api/v2/mailboxes", &settings, None).await.expect(201).json["data"]["id"].clone();
-    let id = id.as_u64().expect("an id");
+    let id = postroom.mailbox("later@demo.test", settings).await;
     ear.act(&format!("/api/v2/mailboxes/{id}/actions/testSync")).await.expect(422);
     for (name, state) in [("rcpt", "failed"), ("data", "failed"), ("dot", "failed"), ("fine", "delivered")] {
         let to = format!("{name}@demo.test");
