@@ -3,13 +3,16 @@
 use crate::api::{self, Api, caller::note_connection};
 use crate::config::{Config, Loaded, Places};
 use crate::connect::Connector;
+use crate::domain::time::Timestamp;
 use crate::jsonapi::Links;
 use crate::net::{Dialer, EgressRules, Network, SystemDialer, Trust};
 use crate::ops::health::{self, Health};
+use crate::public::{self, Public};
 use crate::runtime::Runtime;
 use crate::send::SendEngine;
+use crate::send::outlook::{InboxSync, Outlook};
 use crate::store::{Store, StoreError};
-use crate::sync::SyncEngine;
+use crate::sync::{SyncEngine, SyncHandle};
 use crate::upkeep::Upkeep;
 use crate::vault::{KeyFile, MasterKey, Vault};
 use actix_web::dev::ServerHandle;
@@ -99,6 +102,21 @@ struct Engines {
     upkeep: Upkeep,
 }
 
+/// Sending waits for syncs without knowing who does them.
+impl InboxSync for SyncHandle {
+    fn synced_at(&self, mailbox: u64) -> Option<Timestamp> {
+        self.inbox_synced_at(mailbox)
+    }
+
+    fn ask(&self, mailbox: u64) -> bool {
+        self.sync_now(mailbox)
+    }
+
+    fn news(&self) -> tokio::sync::broadcast::Receiver<u64> {
+        self.inbox_news()
+    }
+}
+
 impl App {
     /// Opens the store (creating it and its key where there is none), starts the engines, then the listeners.
     pub async fn start(blueprint: Blueprint) -> Result<Self, StartError> {
@@ -124,10 +142,22 @@ impl App {
         let socket = places.socket.clone();
         let local = bind_local(&socket)?;
 
-        let engines = serving.then(|| Engines {
-            send: SendEngine::start(store.clone(), connector.clone(), config.send.clone()),
-            sync: SyncEngine::start(store.clone(), connector.clone(), config.sync.clone()),
-            upkeep: Upkeep::start(store.clone()),
+        let public_url = config.server.public_url.as_ref().map(|url| url.as_str().to_owned());
+        let mut outlook = Outlook::default();
+        let engines = serving.then(|| {
+            let sync = SyncEngine::start(store.clone(), connector.clone(), config.sync.clone());
+            outlook = Outlook::new(Arc::new(sync.handle()));
+            Engines {
+                send: SendEngine::start(
+                    store.clone(),
+                    connector.clone(),
+                    config.send.clone(),
+                    outlook.clone(),
+                    public_url.as_deref(),
+                ),
+                sync,
+                upkeep: Upkeep::start(store.clone()),
+            }
         });
         let origin = match (&config.server.public_url, address) {
             (Some(url), _) => url.as_str().to_owned(),
@@ -135,15 +165,19 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
-        let api = web::Data::new(Api::new(store.clone(), Links::new(&origin), connector, sync));
+        let api = Api::new(store.clone(), Links::new(&origin), connector, sync, outlook);
+        let api = web::Data::new(Api { public_url, ..api });
+        let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {
             Web::new()
                 .app_data(api.clone())
                 .app_data(health.clone())
+                .app_data(public.clone())
                 .wrap(middleware::from_fn(api::headers))
                 .configure(health::routes)
                 .configure(api::routes)
+                .configure(public::routes)
                 .default_service(web::to(api::no_route))
         };
         let mut server = HttpServer::new(build)

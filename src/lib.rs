@@ -9,6 +9,7 @@
 //! app.rs       composition root: builds every part, starts and stops them in order
 //! ───────────────────────────────────────────────────────────────────────────────────────────
 //! api/         JSON:API resources, one file per resource; who is calling
+//! public/      what recipients touch without a login: opt-out, open, click
 //! ops/         logs, health
 //! ───────────────────────────────────────────────────────────────────────────────────────────
 //! send/        scheduler → gate → attempt → SMTP
@@ -45,6 +46,7 @@ pub mod mime;
 pub mod net;
 pub mod ops;
 pub mod providers;
+pub mod public;
 pub mod runtime;
 
 pub mod send;

@@ -13,15 +13,18 @@ mod live_tests;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod org_settings;
 mod path;
 mod rate_limit;
 mod root;
 mod shown;
+mod suppressions;
 mod tokens;
 mod users;
 
 use crate::connect::Connector;
 use crate::jsonapi::{ApiError, BodyLimit, Links};
+use crate::send::outlook::Outlook;
 use crate::store::Store;
 use crate::sync::SyncHandle;
 use actix_web::body::MessageBody;
@@ -38,22 +41,28 @@ pub struct Api {
     pub connector: Connector,
     /// `None` while no engine runs (a command that opened the store itself).
     pub sync: Option<SyncHandle>,
+    /// What the gate of sending knows beside the store, to explain what waits.
+    pub outlook: Outlook,
     pub live_tests: live_tests::Throttle,
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
     pub creates: idempotency::UnderWay,
+    /// Where recipients reach this server; links in mails start with it. Null until an operator says.
+    pub public_url: Option<String>,
 }
 
 impl Api {
-    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>) -> Self {
+    pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>, outlook: Outlook) -> Self {
         Self {
             rate_limit: RateLimit::new(store.runtime().clock.clone()),
             store,
             links,
             connector,
             sync,
+            outlook,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
+            public_url: None,
         }
     }
 }
@@ -71,6 +80,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(mailboxes::routes)
             .configure(mailings::routes)
             .configure(messages::routes)
+            .configure(org_settings::routes)
+            .configure(suppressions::routes)
             .default_service(web::to(no_route)),
     );
 }

@@ -20,6 +20,7 @@ const RESOURCES: &[&Resource] = &[
     &crate::domain::mailbox::RESOURCE,
     &crate::domain::mailing::RESOURCE,
     &crate::domain::message::RESOURCE,
+    &crate::domain::suppression::RESOURCE,
     &crate::domain::user::RESOURCE,
 ];
 

@@ -1,6 +1,6 @@
 //! What can be typed: the verbs and the options that all of them share.
 
-use super::{api, demo, mailbox, message, send, serve, setup, token};
+use super::{api, demo, mailbox, message, send, serve, setup, suppression, token};
 use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -83,6 +83,9 @@ pub enum Verb {
     /// Synced messages
     #[command(subcommand)]
     Message(message::Message),
+    /// Addresses that nobody in the organisation mails
+    #[command(subcommand)]
+    Suppression(suppression::Suppression),
     /// Tell whether the server can do its work
     Health,
     /// Make any request of the API

@@ -26,6 +26,7 @@ mod send;
 mod serve;
 mod session;
 mod setup;
+mod suppression;
 mod token;
 
 use arguments::{Arguments, Verb};
@@ -87,6 +88,7 @@ async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
         Verb::Mailbox(mailbox) => mailbox::run(mailbox, &session, output).await,
         Verb::Send(send) => send::run(send, &session, output).await,
         Verb::Message(message) => message::run(message, &session, output).await,
+        Verb::Suppression(verb) => suppression::run(verb, &session, output).await,
         Verb::Health => health::run(&session, output).await,
         Verb::Api(api) => api::run(api, &session).await,
         Verb::Serve(_) | Verb::Demo(_) | Verb::Paths | Verb::Help { .. } => Ok(()),

@@ -128,10 +128,21 @@ impl Session {
 
     /// One request, answered with whatever status.
     pub async fn ask(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Answer, Failure> {
+        self.ask_as(method, path, MEDIA_TYPE, body).await
+    }
+
+    /// The same with a body of another type.
+    pub async fn ask_as(
+        &self,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, Failure> {
         let bearer = self.token.as_ref().map(|token| Zeroizing::new(format!("Bearer {}", token.expose_secret())));
         let mut headers = vec![("accept", "application/vnd.api+json, */*")];
         if body.is_some() {
-            headers.push(("content-type", MEDIA_TYPE));
+            headers.push(("content-type", media_type));
         }
         headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())));
         headers.extend(self.act_as.as_ref().map(|email| (ACT_AS, email.as_str())));

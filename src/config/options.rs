@@ -138,6 +138,9 @@ options! {
         expire_after: Duration = 7 * DAY, in Duration::from_hours(1)..=366 * DAY;
         /// How many connections one mailbox may have to its server at the same time.
         connections_per_mailbox: u32 = 4, in 1..=50;
+        /// How many mailings are being delivered to one server at the same time, over all mailboxes; fewer than
+        /// workers, or one slow server holds up all others.
+        connections_per_host: u32 = 32, in 1..=1024;
         /// After how many mailings a connection is closed.
         deliveries_per_connection: u32 = 100, in 1..=10_000;
         /// How long a connection is kept open for the next mailing.

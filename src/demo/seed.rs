@@ -72,7 +72,7 @@ fn cast() -> [(&'static str, Value); 4] {
     [
         (ANN, json!({"sendThreshold": null})),
         (BERT, json!({"sendThreshold": threshold, "sendPeriod": period})),
-        (CLARA, json!({"password": "forgotten"})),
+        (CLARA, json!({"password": "forgotten", "sendRequiresSync": false})),
         (DORA, json!({"syncDisabled": true})),
     ]
 }

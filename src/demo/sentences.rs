@@ -3,11 +3,13 @@
 use super::narrator::since;
 use crate::domain::classification::Classification;
 use crate::domain::event::{Event, EventKind};
+use crate::domain::limits::Moment;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Mailing, RecipientState};
 use crate::domain::message::{Direction, Message};
 use crate::domain::time::Timestamp;
-use crate::send::gate::{self, Gate, Why};
+use crate::send::gate::{self, Gate, Question, Why};
+use crate::send::outlook::Outlook;
 use crate::store::{Snapshot, StoreError, content, get, status};
 use std::fmt::Write as _;
 
@@ -100,8 +102,16 @@ fn is_limited(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp) -> Result<
         return Ok(false);
     }
     let Some(mailbox) = get::<Mailbox>(snapshot, mailing.mailbox_id)? else { return Ok(false) };
-    let gate = gate::ask(snapshot, &mailbox, &status(snapshot, mailbox.id)?, now)?;
+    let gate = asked(snapshot, &mailbox, now)?;
     Ok(gate.why() == Some(Why::Limit))
+}
+
+/// What the gate says as far as the store knows; the demo's clock is never set.
+fn asked(snapshot: &Snapshot, mailbox: &Mailbox, now: Timestamp) -> Result<Gate, StoreError> {
+    let status = status(snapshot, mailbox.id)?;
+    let moment = Moment { now, steady: now, behind: None };
+    let outlook = Outlook::default();
+    gate::ask(snapshot, &Question { mailbox, status: &status, recipients: 1, moment, outlook: &outlook })
 }
 
 /// `ann@… → bert@…, henry@…`: all recipients, or those with one outcome.
@@ -152,7 +162,7 @@ fn delayed(snapshot: &Snapshot, mailing: &Mailing, now: Timestamp, started: Time
         return Ok(format!("mailing {} waits until {}: {why}", mailing.id, since(at, started)).into());
     }
     let address = &mailbox.settings.email;
-    match gate::ask(snapshot, &mailbox, &status(snapshot, mailbox.id)?, now)? {
+    match asked(snapshot, &mailbox, now)? {
         Gate::Go => Ok(Told::default()),
         Gate::NotBefore { at, why: Why::Limit, reason } => {
             let settings = &mailbox.settings;

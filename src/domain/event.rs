@@ -28,7 +28,13 @@ pub enum EventKind {
     MailingBounced,
     MailingFailed,
     MailingDrafted,
+    MailingClicked,
+    MailingUnsubscribed,
     MessageCreated,
+    OrgSettingUpdated,
+    SuppressionCreated,
+    SuppressionUpdated,
+    SuppressionDestroyed,
     UserCreated,
 }
 

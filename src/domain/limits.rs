@@ -3,6 +3,37 @@
 use super::time::Timestamp;
 use std::time::Duration;
 
+pub const DAY: Duration = Duration::from_hours(24);
+pub const WEEK: Duration = Duration::from_hours(7 * 24);
+
+/// The present, by the wall clock and in *steady* time: the time in which sending limits count. Steady time goes on
+/// evenly whatever is done to the wall clock, and over restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock.
+    pub now: Timestamp,
+    pub steady: Timestamp,
+    /// The wall clock stands before this moment, at which something was recorded already: it cannot be right.
+    pub behind: Option<Timestamp>,
+}
+
+impl Moment {
+    /// Wall clock less steady time, in milliseconds.
+    pub fn skew(&self) -> i64 {
+        self.now.millis_since(self.steady)
+    }
+
+    /// A steady time by the wall clock.
+    pub fn by_the_wall(&self, steady: Timestamp) -> Timestamp {
+        Timestamp::from_millis(steady.millis().saturating_add(self.skew()))
+    }
+
+    /// A wall-clock time in steady time.
+    pub fn in_steady(&self, wall: Timestamp) -> Timestamp {
+        Timestamp::from_millis(wall.millis().saturating_sub(self.skew()))
+    }
+}
+
 /// At most `count` starts in any `period`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

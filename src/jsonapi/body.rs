@@ -66,6 +66,42 @@ impl FromRequest for JsonApiBody {
     }
 }
 
+/// The largest text body, in octets.
+const TEXT_LIMIT: usize = 8 << 20;
+
+/// A body that is UTF-8 text in another format than JSON.
+pub struct TextBody {
+    pub text: String,
+    media_type: String,
+}
+
+impl TextBody {
+    /// 415 unless the body came as this type; parameters do not count.
+    pub fn require_type(&self, wanted: &str) -> Result<(), ApiError> {
+        if self.media_type.eq_ignore_ascii_case(wanted) {
+            return Ok(());
+        }
+        Err(ApiError::unsupported_media_type(format!("Send {wanted}.")))
+    }
+}
+
+impl FromRequest for TextBody {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_owned();
+        let payload = payload.take();
+        Box::pin(async move {
+            let bytes = tokio::time::timeout(PATIENCE, read(payload, TEXT_LIMIT)).await;
+            let text = String::from_utf8(bytes.map_err(|_| ApiError::too_slow())??);
+            let text = text.map_err(|_| ApiError::malformed_body("The body is not UTF-8 text."))?;
+            Ok(Self { text, media_type })
+        })
+    }
+}
+
 async fn read(mut payload: Payload, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = payload.next().await {

@@ -21,7 +21,7 @@ mod response;
 mod values;
 mod write;
 
-pub use body::{BodyLimit, JsonApiBody};
+pub use body::{BodyLimit, JsonApiBody, TextBody};
 pub use document::{Document, FieldSet, ListDocument, Permissions, ResourceObject, Shown, object};
 pub use error::{ApiError, ErrorObject, Source, clean};
 pub use id::path_id;

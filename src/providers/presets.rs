@@ -1,6 +1,7 @@
 //! The providers that are known by name: servers, log-in, limits. Written from the providers' own pages.
 
 use crate::domain::address::Address;
+use crate::domain::time::Timestamp;
 
 /// A server of a provider. Its TLS follows from the port: implicit on 465 and 993, STARTTLS on 587 and 143.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,16 @@ pub struct Limits {
     pub recipients_per_message: Option<u64>,
     /// The day is a calendar day of the provider's own time zone, not any 24 hours.
     pub calendar_day: bool,
+}
+
+/// The day of a provider that counts calendar days of the US east coast: its midnight is
+/// at 04:00 UTC in summer and at 05:00 UTC in winter. The hour between belongs to both days, so that the answer is right
+/// whatever the season; that costs at most an hour of waiting. From the first moment, to before the second.
+pub fn calendar_day(now: Timestamp) -> (Timestamp, Timestamp) {
+    const HOUR: i64 = 3_600_000;
+    // Days that begin at 05:00 UTC; the summer's midnight lies an hour before.
+    let winter = (now.millis() - 5 * HOUR).div_euclid(24 * HOUR) * 24 * HOUR + 5 * HOUR;
+    (Timestamp::from_millis(winter - HOUR), Timestamp::from_millis(winter + 24 * HOUR))
 }
 
 /// One provider.

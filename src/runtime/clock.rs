@@ -1,6 +1,7 @@
 use crate::domain::time::Timestamp;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
@@ -59,20 +60,22 @@ impl Clock for SystemClock {
 /// A clock that stands still until a test moves it.
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
-    started: Timestamp,
+    /// Microseconds by which the clock was moved on; setting the wall clock is no passing of time.
+    passed: AtomicU64,
 }
 
 impl ManualClock {
     pub fn at(start: Timestamp) -> Self {
-        Self { now: watch::Sender::new(start), started: start }
+        Self { now: watch::Sender::new(start), passed: AtomicU64::new(0) }
     }
 
     /// Moves time forward and wakes every sleeper whose time has come.
     pub fn advance(&self, by: Duration) {
+        self.passed.fetch_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.now.send_modify(|now| *now = now.plus(by));
     }
 
-    /// Sets the wall clock, backwards too.
+    /// Sets the wall clock, backwards too, as an operator or NTP does: no time passes.
     pub fn set(&self, to: Timestamp) {
         self.now.send_replace(to);
     }
@@ -84,7 +87,7 @@ impl Clock for ManualClock {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.now().millis_since(self.started).max(0).unsigned_abs())
+        Duration::from_micros(self.passed.load(Ordering::Relaxed))
     }
 
     fn sleep_until(&self, until: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -113,5 +116,8 @@ mod tests {
         clock.advance(Duration::from_millis(1_500));
         assert_eq!(sleeper.await.unwrap(), Timestamp::from_millis(2_500));
         assert_eq!(clock.elapsed(), Duration::from_millis(1_500));
+        // A wall clock that is set moves no time.
+        clock.set(Timestamp::from_millis(500));
+        assert_eq!((clock.now(), clock.elapsed()), (Timestamp::from_millis(500), Duration::from_millis(1_500)));
     }
 }

@@ -20,6 +20,7 @@ pub(super) async fn run(parts: &Parts, started: Started) -> Report {
         refused: Vec::new(),
         end: End::NobodyLeft,
         size: None,
+        spared: false,
     };
     let (mailing, attempt) = (report.mailing, report.attempt);
     match contain(deliver(parts, &started, &mut report)).await {

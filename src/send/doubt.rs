@@ -117,7 +117,6 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
         }
         Resolution::NotSent => {
             note(NOT_FOUND);
-            work.free_slot(mailing.mailbox_id, doubt.slot, mailing.id)?;
             not_sent(work, mailing, doubt.cause, now)?;
         }
         Resolution::SendAgain => {

@@ -1,24 +1,33 @@
 //! Whether a mailbox may send now, and if not, until when and why. The same answer decides a start and explains a
 //! delay: `delayReason` and `nextSendAt` are read from here.
+//!
+//! Every rule is asked. What holds until somebody changes something outweighs what passes by itself; of limits that
+//! pass, the one that passes last answers.
 
-use crate::domain::limits::Window;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use rules::{Counters, counters};
+
+use super::outlook::Outlook;
+use crate::connect::effective::EffectiveSettings;
+use crate::domain::limits::Moment;
 use crate::domain::mailbox::{Mailbox, Status};
 use crate::domain::time::Timestamp;
-use crate::domain::user::User;
-use crate::store::{Reader, StoreError, get, latest_slot};
-use std::time::Duration;
+use crate::store::{Reader, StoreError};
 
 /// What the gate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
     Go,
-    /// Not before a moment; a limit or the pause after a failure.
+    /// Not before a moment, by the wall clock: a limit or the pause after a failure.
     NotBefore {
         at: Timestamp,
         why: Why,
         reason: String,
     },
-    /// Until somebody changes something.
+    /// Until somebody changes something, or the inbox has been synced.
     Hold {
         why: Why,
         reason: String,
@@ -31,12 +40,22 @@ pub enum Why {
     Disabled,
     Settings,
     Failure,
+    /// The machine's clock cannot be right.
+    Clock,
+    /// The server is in trouble, whoever sends through it.
+    Host,
+    /// The inbox has to be synced first.
+    Sync,
     Limit,
 }
 
 impl Gate {
     fn hold(why: Why, reason: impl Into<String>) -> Self {
         Self::Hold { why, reason: reason.into() }
+    }
+
+    fn not_before(at: Timestamp, why: Why, reason: impl Into<String>) -> Self {
+        Self::NotBefore { at, why, reason: reason.into() }
     }
 
     /// Why mailings wait; `None` when they do not.
@@ -53,31 +72,45 @@ impl Gate {
             Self::NotBefore { why, .. } | Self::Hold { why, .. } => Some(*why),
         }
     }
-}
 
-/// Asks every rule; the first that objects answers.
-pub fn ask(reader: &impl Reader, mailbox: &Mailbox, status: &Status, now: Timestamp) -> Result<Gate, StoreError> {
-    let settings = &mailbox.settings;
-    if settings.send_disabled == Some(true) {
-        return Ok(Gate::hold(Why::Disabled, "Sending is disabled for this mailbox."));
-    }
-    if get::<User>(reader, mailbox.user_id)?.is_none_or(|owner| owner.locked) {
-        return Ok(Gate::hold(Why::Disabled, "The owner of this mailbox is locked."));
-    }
-    if let Some(failure) = &status.send.failure
-        && let Some(at) = status.send.probe_at.filter(|at| *at > now)
-    {
-        let reason = format!("Sending is paused after a failure and is tried again at {at}: {}", failure.sentence);
-        return Ok(Gate::NotBefore { at, why: Why::Failure, reason });
-    }
-    if let (Some(count), Some(period)) = (settings.send_threshold, settings.send_period) {
-        let window = Window { count, period: Duration::from_secs(period) };
-        let reason = format!("The limit of {count} mailings per {period} seconds (sendThreshold) is reached.");
-        match window.opens_at(latest_slot(reader, mailbox.id, count)?, now) {
-            Some(at) if at > now => return Ok(Gate::NotBefore { at, why: Why::Limit, reason }),
-            Some(_) => {}
-            None => return Ok(Gate::hold(Why::Limit, reason)),
+    /// The one of two answers that keeps a mailing longer; of equal ones this.
+    fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Hold { .. }, _) | (_, Self::Go) => self,
+            (_, Self::Hold { .. }) | (Self::Go, _) => other,
+            (Self::NotBefore { at, .. }, Self::NotBefore { at: later, .. }) => {
+                if later > at {
+                    other
+                } else {
+                    self
+                }
+            }
         }
     }
-    Ok(Gate::Go)
+}
+
+/// What the gate is asked about: the next mailing of a mailbox.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    pub mailbox: &'a Mailbox,
+    pub status: &'a Status,
+    /// To how many recipients the mailing goes.
+    pub recipients: u64,
+    pub moment: Moment,
+    pub outlook: &'a Outlook,
+}
+
+/// Asks every rule.
+pub fn ask(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreError> {
+    let effective = EffectiveSettings::of(question.mailbox);
+    // While the clock is wrong, no other time means anything.
+    let standing = rules::switched_off(reader, question)?.or(rules::clock(question));
+    if standing != Gate::Go {
+        return Ok(standing);
+    }
+    let limits = rules::limits(reader, question, &effective)?;
+    Ok(rules::failure(question)
+        .or(rules::host(question, &effective))
+        .or(rules::sync(reader, question, &effective)?)
+        .or(limits))
 }

@@ -2,10 +2,16 @@
 
 use super::Parts;
 use super::attempt;
-use super::settle::{Report, settle};
+use super::hosts::{Host, News};
+use super::outlook::host_of;
+use super::settle::{End, Report, settle};
 use super::start::{Next, take_next};
+use crate::connect::effective::EffectiveSettings;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
-use crate::store::StoreError;
+use crate::store::{StoreError, Work, get, status};
 
 /// After this many mailings a lane ends, so that the next mailbox gets its turn.
 const TURN: u32 = 50;
@@ -26,11 +32,14 @@ pub(super) enum LaneEnd {
 /// Runs a lane: the outcome of one mailing and the start of the next share a commit.
 pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
     let mut report: Option<Report> = None;
+    let mut recovered: Vec<u64> = Vec::new();
     for turn in 0.. {
         let last = turn == TURN || parts.tasks.stopping().is_cancelled();
         let expire_after = parts.config.expire_after;
+        let public_url = parts.public_url.clone();
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
+        let (outlook, to_pardon) = (parts.outlook.clone(), std::mem::take(&mut recovered));
         let failpoints = &parts.runtime.failpoints;
         failpoints.pass(if settled.is_some() { "settle.before_commit" } else { "start.before_commit" }).await;
         let next = parts
@@ -39,7 +48,11 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
                 if let Some(report) = &to_settle {
                     settle(work, report)?;
                 }
-                if last { Ok(None) } else { take_next(work, mailbox, expire_after).map(Some) }
+                to_pardon.iter().try_for_each(|id| pardon(work, *id))?;
+                if last {
+                    return Ok(None);
+                }
+                take_next(work, mailbox, &outlook, expire_after, public_url.as_deref()).map(Some)
             })
             .await;
         if settled.is_some() && next.is_ok() {
@@ -48,7 +61,18 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         match next {
             Ok(Some(Next::Start(started))) => {
                 failpoints.pass("start.after_commit").await;
-                report = Some(attempt::run(parts, *started).await);
+                let host = host_of(&EffectiveSettings::of(&started.mailbox));
+                let begun = parts.store.moment().steady;
+                let mut ended = attempt::run(parts, *started).await;
+                if let Some(host) = host {
+                    recovered = hear(parts, mailbox, &host, begun, &mut ended);
+                }
+                report = Some(ended);
+            }
+            Ok(Some(Next::WantsSync(until))) => {
+                let moment = parts.store.moment();
+                let again = parts.outlook.ask(mailbox, moment.steady);
+                return LaneEnd::NotBefore(moment.by_the_wall(again).min(until));
             }
             Ok(Some(Next::NotBefore(at))) => return LaneEnd::NotBefore(at),
             Ok(Some(Next::Nothing)) => return LaneEnd::Nothing,
@@ -62,4 +86,42 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         }
     }
     LaneEnd::Turn
+}
+
+/// Takes from the end of an attempt what it says about the server. Returns the mailboxes that had met its trouble and
+/// need wait no longer.
+fn hear(parts: &Parts, mailbox: u64, host: &Host, begun: Timestamp, report: &mut Report) -> Vec<u64> {
+    let now = parts.store.moment().steady;
+    let hosts = &parts.outlook.hosts;
+    match &report.end {
+        End::Failed(failure) if !has_let_in(failure) => {
+            let roll = parts.runtime.random.below(401);
+            report.spared = hosts.failed(host, mailbox, failure, (begun, now), roll) == News::Known;
+            Vec::new()
+        }
+        _ => hosts.answered(host, now),
+    }
+}
+
+/// Whether a failure came so late that the server must have been well.
+fn has_let_in(failure: &Failure) -> bool {
+    (Stage::Authentication..=Stage::FinalDot).contains(&failure.stage)
+}
+
+/// The server is back: a mailbox that was paused for it goes on at once.
+fn pardon(work: &mut Work, id: u64) -> Result<(), StoreError> {
+    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
+    let mut health = status(work, id)?;
+    let waits = health
+        .send
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.scope == Scope::Host && failure.kind == FailureKind::Temporary);
+    if waits {
+        health.send.pardoned();
+        work.put_status(id, &health)?;
+        work.touch_mailbox(&mailbox)?;
+        work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
+    }
+    Ok(())
 }

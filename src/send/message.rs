@@ -3,12 +3,19 @@
 use super::start::Started;
 use crate::domain::address::{Address, Person};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
-use crate::domain::mailing::{Recipient, RecipientKind};
-use crate::mime::{Composed, Outgoing, compose, text_from_html};
+use crate::domain::link::{Link, LinkKey, Purpose, target};
+use crate::domain::mailing::{Content, Mailing, NO_PUBLIC_URL, Recipient, RecipientKind};
+use crate::mime::{
+    Composed, Outgoing, compose, escaped, html_with_last, html_with_signature, rewrite_links, text_from_html,
+    text_with_signature,
+};
+
+/// What stands for the link in an `optOutSignature` or a body.
+const PLACEHOLDER: &str = "%unsubscribe_url%";
 
 /// Composes the message of an attempt.
 pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
-    let Started { mailing, content, mailbox } = started;
+    let Started { mailing, content, mailbox, .. } = started;
     let frozen = content.frozen.as_ref();
     let from = Person {
         name: frozen.and_then(|frozen| frozen.from_name.clone()),
@@ -21,37 +28,130 @@ pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
         .transpose()
         .map_err(|problem| unfit(Scope::Message, &format!("replyTo is not a valid address: {problem}")))?;
     let to = people(&mailing.recipients, RecipientKind::To)?;
-    let cc = people(&mailing.recipients, RecipientKind::Cc)?;
+    let left_out = frozen.map(|frozen| frozen.left_out.as_slice()).unwrap_or_default();
+    let mut cc = people(&mailing.recipients, RecipientKind::Cc)?;
+    cc.retain(|person| !left_out.iter().any(|address| address == person.address.as_given()));
     let signature =
         frozen.and_then(|frozen| frozen.signature.as_deref()).filter(|signature| !signature.trim().is_empty());
-    let html = content.html.as_ref().map(|html| match signature {
-        Some(signature) => format!("{html}\n<br>\n{signature}"),
-        None => html.clone(),
+    let signed = links(started)?;
+    let unsubscribe = mailing.needs_unsubscribe_link().then(|| signed.as_ref().map(Signed::unsubscribe));
+    let unsubscribe = unsubscribe.flatten().transpose()?;
+    let opt_out = unsubscribe
+        .as_deref()
+        .map(|url| opt_out(frozen.and_then(|frozen| frozen.opt_out.as_deref()).unwrap_or_default(), url));
+    let block: Vec<&str> = signature.into_iter().chain(opt_out.as_deref()).collect();
+    let (html, text) = bodies(content, &block.join("\n<br>\n"), unsubscribe.as_deref());
+    let html = html.map(|html| match &signed {
+        Some(signed) => signed.tracked(&html, unsubscribe.as_deref()),
+        None => html,
     });
-    // Without a text the composer derives one from the HTML, which has the signature already.
-    let text = content.text.as_ref().map(|text| match signature {
-        Some(signature) => format!("{}\n\n{}", text.trim_end(), text_from_html(signature)),
-        None => text.clone(),
-    });
-    let text = match (&text, &html) {
-        (None, None) => Some(signature.map(text_from_html).unwrap_or_default()),
-        _ => text,
-    };
+    let headers = unsubscribe.as_deref().map(one_click).unwrap_or_default();
     let outgoing = Outgoing {
         from: &from,
         reply_to: reply_to.as_ref(),
         to: &to,
         cc: &cc,
         subject: content.subject.as_deref().unwrap_or_default(),
-        text: text.as_deref(),
+        text: Some(&text),
         html: html.as_deref(),
         message_id: &mailing.message_id,
         date: frozen.map_or(mailbox.created_at, |frozen| frozen.date),
         in_reply_to: content.in_reply_to.as_deref(),
         references: &content.references,
-        headers: &[],
+        headers: &headers,
     };
     compose(&outgoing).map_err(|problem| unfit(Scope::Message, &problem.to_string()))
+}
+
+/// HTML and text with the signature in its place. The text of HTML alone is made before any link is tracked.
+fn bodies(content: &Content, block: &str, unsubscribe: Option<&str>) -> (Option<String>, String) {
+    let filled = |body: &str, url: &str| match unsubscribe {
+        Some(_) => body.replace(PLACEHOLDER, url),
+        None => body.to_owned(),
+    };
+    let html = content.html.as_ref().map(|html| {
+        let html = filled(html, &escaped(unsubscribe.unwrap_or_default()));
+        if block.is_empty() { html } else { html_with_signature(&html, block) }
+    });
+    let text = match (&content.text, &html) {
+        (None, Some(html)) => text_from_html(html),
+        (text, _) => {
+            let text = filled(text.as_deref().unwrap_or_default(), unsubscribe.unwrap_or_default());
+            if block.is_empty() { text } else { text_with_signature(&text, &text_from_html(block)) }
+        }
+    };
+    (html, text)
+}
+
+/// The opt-out below the signature: the mailbox's own words with the link in them, or with one added.
+fn opt_out(words: &str, url: &str) -> String {
+    let url = escaped(url);
+    if words.contains(PLACEHOLDER) {
+        return words.replace(PLACEHOLDER, &url);
+    }
+    let space = if words.trim().is_empty() { "" } else { " " };
+    format!("{words}{space}<a href=\"{url}\">Unsubscribe</a>")
+}
+
+/// What makes one click in the recipient's mail program enough (RFC 8058 §3.1).
+fn one_click(url: &str) -> Vec<(String, String)> {
+    [("List-Unsubscribe", format!("<{url}>")), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// What the links of a message are made with.
+struct Signed<'a> {
+    base: &'a str,
+    key: &'a LinkKey,
+    mailing: &'a Mailing,
+}
+
+/// `None` for a mailing without links.
+fn links(started: &Started) -> Result<Option<Signed<'_>>, Failure> {
+    let Started { mailing, content, link_key, .. } = started;
+    if !mailing.needs_links() {
+        return Ok(None);
+    }
+    let frozen = content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref());
+    match (frozen, link_key) {
+        (Some(links), Some(key)) => Ok(Some(Signed { base: &links.base, key, mailing })),
+        (None, _) => Err(unfit(Scope::Message, NO_PUBLIC_URL)),
+        (Some(_), None) => Err(unfit(Scope::Message, "The key of its links is missing from the store.")),
+    }
+}
+
+impl Signed<'_> {
+    fn url(&self, path: &str, purpose: Purpose, detail: &str) -> String {
+        let Mailing { id, mailbox_id, .. } = *self.mailing;
+        let link = Link { purpose, mailbox: mailbox_id, mailing: id, detail: detail.to_owned() };
+        format!("{}/{path}/{}", self.base, self.key.token(&link))
+    }
+
+    /// The opt-out of the one recipient.
+    fn unsubscribe(&self) -> Result<String, Failure> {
+        match self.mailing.recipients.as_slice() {
+            [recipient] => Ok(self.url("u", Purpose::Unsubscribe, &recipient.address)),
+            _ => Err(unfit(Scope::Message, "A mailing with an unsubscribe link has exactly one recipient.")),
+        }
+    }
+
+    /// The HTML with its links leading through us, all but the opt-out, and the picture whose loading is an open.
+    fn tracked(&self, html: &str, unsubscribe: Option<&str>) -> String {
+        let mut html = if self.mailing.track_links {
+            rewrite_links(html, |found| {
+                let target = target(found).filter(|_| Some(found) != unsubscribe)?;
+                Some(self.url("c", Purpose::Click, &target))
+            })
+        } else {
+            html.to_owned()
+        };
+        if self.mailing.track_opens {
+            let url = escaped(&format!("{}.gif", self.url("o", Purpose::Open, "")));
+            html = html_with_last(&html, &format!("<img src=\"{url}\" width=\"1\" height=\"1\" alt=\"\">"));
+        }
+        html
+    }
 }
 
 /// Who still has to be handed to the server, in envelope form: the address with its domain in ASCII, each once.

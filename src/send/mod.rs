@@ -1,6 +1,7 @@
 //! The send engine: scheduler → gate → attempt.
 //!
-//! * [`gate`] says whether a mailbox may send now, and else until when and why.
+//! * [`gate`] says whether a mailbox may send now, and else until when and why; [`outlook`] is what it knows beside the
+//!   store: inboxes synced in this run, and [`hosts`] in trouble.
 //! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
 //! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
@@ -14,10 +15,13 @@ mod attempt;
 mod doubt;
 mod errands;
 pub mod gate;
+pub mod hosts;
 mod lane;
 mod message;
+pub mod outlook;
 mod pool;
 mod scheduler;
+mod screen;
 mod sent_copy;
 mod sent_folder;
 mod settle;
@@ -27,6 +31,7 @@ use crate::config::SendConfig;
 use crate::connect::Connector;
 use crate::runtime::{Runtime, Tasks};
 use crate::store::Store;
+use outlook::Outlook;
 use pool::{Pool, Reuse};
 use scheduler::Scheduler;
 use std::sync::Arc;
@@ -38,8 +43,11 @@ struct Parts {
     connector: Connector,
     runtime: Runtime,
     config: SendConfig,
+    /// What links in mails start with.
+    public_url: Option<Arc<str>>,
     pool: Pool,
     tasks: Tasks,
+    outlook: Outlook,
 }
 
 /// The running engine.
@@ -48,8 +56,16 @@ pub struct SendEngine {
 }
 
 impl SendEngine {
-    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call.
-    pub fn start(store: Store, connector: Connector, config: SendConfig) -> Self {
+    /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call. `outlook` is
+    /// shared with whoever explains what waits. Links in mails start with `public_url`; without one a mailing that needs
+    /// any fails.
+    pub fn start(
+        store: Store,
+        connector: Connector,
+        config: SendConfig,
+        outlook: Outlook,
+        public_url: Option<&str>,
+    ) -> Self {
         let tasks = Tasks::new();
         let reuse = Reuse {
             deliveries: u64::from(config.deliveries_per_connection),
@@ -61,8 +77,10 @@ impl SendEngine {
             store,
             connector,
             config,
+            public_url: public_url.map(Arc::from),
             pool: Pool::new(reuse),
             tasks: tasks.clone(),
+            outlook,
         };
         let parts = Arc::new(parts);
         tasks.spawn(errands::run(parts.clone()));

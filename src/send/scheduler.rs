@@ -3,17 +3,22 @@
 //! It sleeps until the earliest mailing is due, a commit on the event log may have changed something, or a lane ends.
 //! It keeps one line per mailbox, however much waits there; the store is the truth, this only a cache of it.
 
+use super::hosts::Host;
 use super::lane::{self, LaneEnd};
+use super::outlook::host_of;
 use super::{Parts, settle};
+use crate::connect::effective::EffectiveSettings;
 use crate::domain::event::EventKind;
+use crate::domain::limits::Moment;
 use crate::domain::list::{ListQuery, Page, Scalar, Test};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Mailing, State};
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, due_head, due_heads, events_after, list};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::store::{StoreError, due_head, due_heads, events_after, get, list};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 /// How many events are read at a time; when more came, every head is read anew instead.
 const EVENTS: usize = 2000;
@@ -22,8 +27,20 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How often idle sessions are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// How lanes report to their owner: the mailbox and why it ended.
-type Ended = (mpsc::Sender<(u64, LaneEnd)>, mpsc::Receiver<(u64, LaneEnd)>);
+/// A wall clock that was set by more than this, in milliseconds, moves every time that was worked out before.
+const JUMP: u64 = 1_000;
+
+/// How lanes report to their owner: the mailbox, its server and why it ended.
+type End = (u64, Option<Host>, LaneEnd);
+type Ended = (mpsc::Sender<End>, mpsc::Receiver<End>);
+
+/// The lanes to one server.
+#[derive(Default)]
+struct Crowd {
+    lanes: u32,
+    /// Mailboxes that became ready while the server had all the lanes it may have, in the order in which they did.
+    waiting: VecDeque<u64>,
+}
 
 pub(super) struct Scheduler {
     parts: Arc<Parts>,
@@ -34,8 +51,13 @@ pub(super) struct Scheduler {
     lanes: BTreeMap<u64, u32>,
     /// Mailboxes that became ready while they had all the lanes they may have.
     crowded: HashSet<u64>,
+    /// The server of each mailbox, as last read.
+    hosts: HashMap<u64, Option<Host>>,
+    crowds: HashMap<Host, Crowd>,
     running: u32,
     seen: u64,
+    /// The wall clock less steady time, as last looked at.
+    skew: i64,
     ended: Ended,
 }
 
@@ -48,8 +70,11 @@ impl Scheduler {
             by_time: BTreeSet::new(),
             lanes: BTreeMap::new(),
             crowded: HashSet::new(),
+            hosts: HashMap::new(),
+            crowds: HashMap::new(),
             running: 0,
             seen: 0,
+            skew: 0,
             ended: mpsc::channel(room),
         }
     }
@@ -66,6 +91,8 @@ impl Scheduler {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
             }
         }
+        self.skew = self.parts.store.moment().skew();
+        let mut inboxes = self.parts.outlook.inboxes.as_ref().map(|inboxes| inboxes.news());
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -77,15 +104,19 @@ impl Scheduler {
             let next = self.by_time.first().map(|(at, _)| *at).filter(|_| self.running < self.parts.config.workers);
             tokio::select! {
                 () = stopping.cancelled() => break,
-                Some((mailbox, end)) = self.ended.1.recv() => self.lane_ended(mailbox, &end),
+                Some(end) = self.ended.1.recv() => self.lane_ended(&end),
+                news = next_inbox(&mut inboxes) => self.inbox_synced(news),
                 Ok(()) = events.changed() => self.follow(*events.borrow_and_update()),
                 () = async { clock.sleep_until(next.unwrap_or_default()).await }, if next.is_some() => {}
-                _ = sweep.tick() => self.close_idle(self.parts.pool.expired()),
+                _ = sweep.tick() => {
+                    self.close_idle(self.parts.pool.expired());
+                    self.look_at_the_clock();
+                }
             }
         }
         while self.running > 0 {
             match self.ended.1.recv().await {
-                Some((mailbox, end)) => self.lane_ended(mailbox, &end),
+                Some(end) => self.lane_ended(&end),
                 None => break,
             }
         }
@@ -133,10 +164,16 @@ impl Scheduler {
             let events = events_after(&snapshot, self.seen, EVENTS)?;
             self.seen = latest.max(events.last().map_or(self.seen, |event| event.id));
             if events.len() == EVENTS {
+                self.hosts.clear();
                 return Ok(None);
             }
             let mut heads = BTreeMap::new();
             for event in events {
+                if matches!(event.kind, EventKind::MailboxUpdated | EventKind::MailboxDestroyed)
+                    && let Some(mailbox) = event.mailbox_id
+                {
+                    self.hosts.remove(&mailbox);
+                }
                 let matters = !matches!(
                     event.kind,
                     EventKind::MailingDelivering
@@ -172,31 +209,122 @@ impl Scheduler {
     }
 
     fn start_lanes(&mut self) {
-        let now = self.parts.runtime.clock.now();
+        let moment = self.parts.store.moment();
+        let now = moment.now;
         while self.running < self.parts.config.workers {
             let Some((at, mailbox)) = self.by_time.first().copied() else { return };
             if at > now {
                 return;
             }
             self.clear_ready(mailbox);
-            let lanes = self.lanes.entry(mailbox).or_default();
-            if *lanes >= self.parts.config.connections_per_mailbox {
+            let lanes = self.lanes.get(&mailbox).copied().unwrap_or(0);
+            if lanes >= self.parts.config.connections_per_mailbox {
                 // A lane may have looked just before what made the mailbox ready: it is asked again when one ends.
                 self.crowded.insert(mailbox);
                 continue;
             }
-            *lanes += 1;
-            let wants_another = *lanes < self.parts.config.connections_per_mailbox;
+            let host = self.host(mailbox);
+            if let Some(host) = &host
+                && !self.is_admitted(host, mailbox, &moment)
+            {
+                continue;
+            }
+            *self.lanes.entry(mailbox).or_default() += 1;
+            let wants_another = lanes + 1 < self.parts.config.connections_per_mailbox;
             self.running += 1;
             let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
             self.parts.tasks.spawn(async move {
                 let end = lane::run(&parts, mailbox).await;
                 // The owner outlives its lanes.
-                let _ = ended.send((mailbox, end)).await;
+                let _ = ended.send((mailbox, host, end)).await;
             });
             if wants_another {
                 self.offer_another_lane(mailbox, now);
             }
+        }
+    }
+
+    /// Whether one more lane to a server may start; it is counted if so. Else the mailbox is asked again when the server
+    /// may have room: one slow server cannot take all workers, and one in trouble is asked by one lane at a time. A
+    /// server that is left alone keeps nothing waiting here: the gate says so, and until when.
+    fn is_admitted(&mut self, host: &Host, mailbox: u64, moment: &Moment) -> bool {
+        let hosts = &self.parts.outlook.hosts;
+        let left_alone = hosts.trouble(host, moment).is_some();
+        let room = if hosts.is_down(host) && !left_alone { 1 } else { self.parts.config.connections_per_host };
+        let crowd = self.crowds.entry(host.clone()).or_default();
+        if crowd.lanes < room {
+            crowd.lanes += 1;
+            return true;
+        }
+        if !crowd.waiting.contains(&mailbox) {
+            crowd.waiting.push_back(mailbox);
+        }
+        false
+    }
+
+    /// The server that a mailbox sends through; `None` where its settings name none.
+    fn host(&mut self, mailbox: u64) -> Option<Host> {
+        if let Some(host) = self.hosts.get(&mailbox) {
+            return host.clone();
+        }
+        let found = self.parts.store.read().and_then(|snapshot| get::<Mailbox>(&snapshot, mailbox)).ok().flatten();
+        let host = found.and_then(|mailbox| host_of(&EffectiveSettings::of(&mailbox)));
+        self.hosts.insert(mailbox, host.clone());
+        host
+    }
+
+    /// A place at a server has become free: as many mailboxes as may fit are asked again.
+    fn leave(&mut self, host: &Host) {
+        let room = self.parts.config.connections_per_host;
+        let now = self.parts.runtime.clock.now();
+        let Some(crowd) = self.crowds.get_mut(host) else { return };
+        crowd.lanes = crowd.lanes.saturating_sub(1);
+        let free = usize::try_from(room.saturating_sub(crowd.lanes)).unwrap_or(usize::MAX);
+        let count = crowd.waiting.len().min(free);
+        let next: Vec<u64> = crowd.waiting.drain(..count).collect();
+        if crowd.lanes == 0 && crowd.waiting.is_empty() {
+            self.crowds.remove(host);
+        }
+        for mailbox in next {
+            self.set_ready(mailbox, now);
+        }
+    }
+
+    fn inbox_synced(&mut self, news: Option<u64>) {
+        let now = self.parts.runtime.clock.now();
+        let result = match news {
+            Some(mailbox) => {
+                self.parts.outlook.synced(mailbox);
+                self.parts.store.read().and_then(|snapshot| due_head(&snapshot, mailbox)).map(|head| {
+                    if let Some((due, _)) = head {
+                        self.set_ready(mailbox, due.max(now));
+                    }
+                })
+            }
+            None => self.read_all_heads(),
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "what waits for a sync could not be read");
+        }
+    }
+
+    /// A wall clock that was set: what was to happen at a time of the old clock is worked out anew.
+    fn look_at_the_clock(&mut self) {
+        let skew = self.parts.store.moment().skew();
+        if skew.abs_diff(self.skew) < JUMP {
+            return;
+        }
+        tracing::warn!(milliseconds = skew.saturating_sub(self.skew), "the clock of this machine was set");
+        self.skew = skew;
+        let store = self.parts.store.clone();
+        self.parts.tasks.spawn(async move {
+            // On disk before anything else happens: after a crash it would look like time that passed.
+            if let Err(error) = store.keep_the_clock().await {
+                tracing::error!(%error, "a clock that was set could not be recorded");
+            }
+        });
+        if let Err(error) = self.read_all_heads() {
+            tracing::error!(%error, "what waits could not be read");
         }
     }
 
@@ -215,8 +343,12 @@ impl Scheduler {
         }
     }
 
-    fn lane_ended(&mut self, mailbox: u64, end: &LaneEnd) {
+    fn lane_ended(&mut self, (mailbox, host, end): &End) {
+        let mailbox = *mailbox;
         self.running -= 1;
+        if let Some(host) = host {
+            self.leave(host);
+        }
         if let Some(lanes) = self.lanes.get_mut(&mailbox) {
             *lanes -= 1;
             if *lanes == 0 {
@@ -256,6 +388,19 @@ impl Scheduler {
     fn clear_ready(&mut self, mailbox: u64) {
         if let Some(at) = self.ready.remove(&mailbox) {
             self.by_time.remove(&(at, mailbox));
+        }
+    }
+}
+
+/// The next mailbox whose inbox is synced; `None` inside where some were missed. Never completes without a source.
+async fn next_inbox(inboxes: &mut Option<broadcast::Receiver<u64>>) -> Option<u64> {
+    let Some(receiver) = inboxes else { return std::future::pending().await };
+    match receiver.recv().await {
+        Ok(mailbox) => Some(mailbox),
+        Err(broadcast::error::RecvError::Lagged(_)) => None,
+        Err(broadcast::error::RecvError::Closed) => {
+            *inboxes = None;
+            std::future::pending().await
         }
     }
 }

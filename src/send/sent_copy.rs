@@ -7,7 +7,7 @@ use super::Parts;
 use super::message::composed;
 use super::sent_folder::SentFolder;
 use super::settle::save;
-use super::start::Started;
+use super::start::{Started, link_key};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::backoff::Backoff;
 use crate::domain::failure::{Failure, FailureKind, Stage};
@@ -119,9 +119,14 @@ pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Maili
     })
     .await?;
     failpoints.pass("copy.before_append").await;
-    let content = content(&parts.store.read()?, id)?;
+    let (content, link_key) = {
+        let snapshot = parts.store.read()?;
+        let content = content(&snapshot, id)?;
+        let link_key = link_key(&snapshot, parts.store.vault(), &content)?;
+        (content, link_key)
+    };
     let Some(mailbox) = folder.mailbox().cloned() else { return Ok(()) };
-    let message = match composed(&Started { mailing: mailing.clone(), content, mailbox }) {
+    let message = match composed(&Started { mailing: mailing.clone(), content, mailbox, link_key }) {
         Ok(message) => message.bytes,
         Err(failure) => return failed(parts, id, failure).await,
     };

@@ -6,6 +6,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Mailing, Outcome, RecipientState, Trigger};
+use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
 use crate::store::{StoreError, Work, get, status};
@@ -21,6 +22,8 @@ pub(super) struct Report {
     pub end: End,
     /// The size of the composed message in octets.
     pub size: Option<u64>,
+    /// The server was known to be in trouble when the attempt met it: that costs the mailing and the mailbox nothing.
+    pub spared: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -44,12 +47,15 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     mailing.attempt = None;
     mailing.size = report.size.or(mailing.size);
 
-    let refused = take_refusals(&mut mailing, &report.refused, now);
-    work.free_slot(mailing.mailbox_id, attempt.slot, mailing.id)?;
+    let refused = take_refusals(work, &mut mailing, &report.refused)?;
+    // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
+    if matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
+        work.spend_slot(mailing.mailbox_id, mailing.id)?;
+    } else {
+        work.free_slot(mailing.mailbox_id, mailing.id)?;
+    }
     match &report.end {
         End::Accepted { line } => {
-            // The slot counts from the latest moment the mail may have left.
-            work.take_slot(mailing.mailbox_id, now, mailing.id)?;
             mailing.attempts.push(AttemptRecord::accepted(now, line));
             accept(&mut mailing, &report.refused, now, line);
             sent_copy::want(work, &mut mailing)?;
@@ -60,9 +66,10 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
             if failure.kind == FailureKind::Doubt {
-                work.take_slot(mailing.mailbox_id, now, mailing.id)?;
-                mailing.doubt = Some(Doubt::new(Cause::Silence, now, now, report.refused.clone()));
+                mailing.doubt = Some(Doubt::new(Cause::Silence, now, report.refused.clone()));
                 doubt::begin(work, &mut mailing)?;
+            } else if report.spared {
+                requeue(&mut mailing, now);
             } else {
                 after_failure(work, &mut mailing, failure, attempt.started_at)?;
             }
@@ -93,19 +100,28 @@ struct Refused<'a> {
     troubled: Option<&'a Failure>,
 }
 
-fn take_refusals<'a>(mailing: &mut Mailing, refused: &'a [(String, Failure)], now: Timestamp) -> Refused<'a> {
+fn take_refusals<'a>(
+    work: &mut Work,
+    mailing: &mut Mailing,
+    refused: &'a [(String, Failure)],
+) -> Result<Refused<'a>, StoreError> {
+    let now = work.now();
     let mut found = Refused { deferred: deferred(refused), troubled: None };
     for (address, failure) in refused {
         mailing.attempts.push(AttemptRecord::failed(now, failure));
         if failure.kind == FailureKind::Permanent {
             finish_recipients(mailing, Some(address), RecipientState::Failed, now, &failure.explain());
+            if is_bad_address(failure.enhanced, failure.server.as_deref().unwrap_or_default()) {
+                let bounced = Suppression::new(address, Reason::HardBounce, "server", now);
+                work.suppress(bounced.mailing(mailing.id))?;
+            }
         }
         // A quota or a credential that is refused at RCPT concerns every further mailing too.
         if concerns_mailbox(failure) {
             found.troubled = Some(failure);
         }
     }
-    found
+    Ok(found)
 }
 
 /// The refusal that lets recipients be tried again; one that concerns the mailbox says more than one of a recipient.
@@ -143,7 +159,9 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
     let attempt = mailing.attempt.take();
     match &attempt {
         Some(attempt) if attempt.phase == Phase::Data => {
-            take_refusals(&mut mailing, &attempt.refused, now);
+            // The mail may have left at any moment until now.
+            work.spend_slot(mailing.mailbox_id, mailing.id)?;
+            take_refusals(work, &mut mailing, &attempt.refused)?;
             let failure = Failure::new(
                 FailureKind::Doubt,
                 Scope::Message,
@@ -151,14 +169,11 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
                 "Postroom stopped while the message was being handed over; the server may have accepted it.",
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
-            // The slot stays taken: the mail may have left.
-            mailing.doubt = Some(Doubt::new(Cause::Stop, now, attempt.slot, attempt.refused.clone()));
+            mailing.doubt = Some(Doubt::new(Cause::Stop, now, attempt.refused.clone()));
             doubt::begin(work, &mut mailing)?;
         }
         _ => {
-            if let Some(attempt) = &attempt {
-                work.free_slot(mailing.mailbox_id, attempt.slot, mailing.id)?;
-            }
+            work.free_slot(mailing.mailbox_id, mailing.id)?;
             requeue(&mut mailing, now);
         }
     }

@@ -1,16 +1,17 @@
 //! The commit that starts an attempt: the mailing is under way, its slot is taken, its composed inputs are frozen.
 
-use super::gate::{self, Gate};
+use super::gate::{self, Gate, Question, Why};
+use super::outlook::Outlook;
+use super::screen::screened;
 use crate::domain::failure::Failure;
+use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{Attempt, Content, Frozen, Mailing, Phase, State, Trigger};
+use crate::domain::mailing::{Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, RecipientKind, State, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
-use crate::store::{StoreError, Work, content, due_head, get, status};
+use crate::store::{Reader, StoreError, Work, content, due_head, get, link_keys, status};
+use crate::vault::Vault;
 use std::time::Duration;
-
-/// Slots older than the longest window count nowhere.
-const SLOTS_KEPT: Duration = Duration::from_hours(8 * 24);
 
 /// How many expired mailings are failed in one unit of work.
 const EXPIRED_AT_ONCE: usize = 100;
@@ -20,18 +21,28 @@ pub(super) struct Started {
     pub mailing: Mailing,
     pub content: Content,
     pub mailbox: Mailbox,
+    /// The key that its links are made with, where it has any.
+    pub link_key: Option<LinkKey>,
 }
 
 pub(super) enum Next {
     Start(Box<Started>),
     /// Nothing of this mailbox may go out before then.
     NotBefore(Timestamp),
-    /// Nothing waits, or nothing can go out until something changes.
+    /// The inbox has to be synced first; until then there is nothing to do before this moment.
+    WantsSync(Timestamp),
+    /// Nothing waits.
     Nothing,
 }
 
 /// Takes the first mailing of a mailbox that may go out now.
-pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration) -> Result<Next, StoreError> {
+pub(super) fn take_next(
+    work: &mut Work,
+    mailbox_id: u64,
+    outlook: &Outlook,
+    expire_after: Duration,
+    public_url: Option<&str>,
+) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
     for _ in 0..EXPIRED_AT_ONCE {
@@ -42,26 +53,44 @@ pub(super) fn take_next(work: &mut Work, mailbox_id: u64, expire_after: Duration
         let Some(before) = work.mailing(id)? else {
             return Err(StoreError::Corrupt(format!("mailing {id} is due and does not exist")));
         };
-        if now.millis_since(before.wanted_at().plus(expire_after)) > 0 {
+        let expires = before.wanted_at().plus(expire_after);
+        if now > expires {
             expire(work, &before, expire_after)?;
             continue;
         }
-        match gate::ask(work, &mailbox, &status(work, mailbox_id)?, now)? {
-            Gate::Go => return start(work, &before, mailbox).map(|started| Next::Start(Box::new(started))),
+        let Some(before) = screened(work, before, public_url)? else { continue };
+        let status = status(work, mailbox_id)?;
+        let question = Question {
+            mailbox: &mailbox,
+            status: &status,
+            recipients: u64::try_from(before.waiting().count()).unwrap_or(u64::MAX),
+            moment: work.moment(),
+            outlook,
+        };
+        // Whatever holds it, it does not wait past its time.
+        let expired = expires.plus(Duration::from_millis(1));
+        return match gate::ask(work, &question)? {
+            Gate::Go => start(work, &before, mailbox, public_url).map(|started| Next::Start(Box::new(started))),
             Gate::NotBefore { at, .. } => {
                 delay(work, &before)?;
-                return Ok(Next::NotBefore(at));
+                Ok(Next::NotBefore(at.min(expired)))
+            }
+            Gate::Hold { why: Why::Sync, .. } => {
+                delay(work, &before)?;
+                // A sync that fails is tried again by its own schedule, and not sooner for our asking.
+                let next_try = status.sync.probe_at.filter(|at| status.sync.failure.is_some() && *at > now);
+                Ok(next_try.map_or(Next::WantsSync(expired), |at| Next::NotBefore(at.min(expired))))
             }
             Gate::Hold { .. } => {
                 delay(work, &before)?;
-                return Ok(Next::Nothing);
+                Ok(Next::NotBefore(expired))
             }
-        }
+        };
     }
     Ok(Next::NotBefore(now))
 }
 
-fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started, StoreError> {
+fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option<&str>) -> Result<Started, StoreError> {
     let now = work.now();
     let mut mailing = before.clone();
     if mailing.state == State::Scheduled {
@@ -72,10 +101,9 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started,
     mailing.apply(Trigger::Start, now);
     mailing.retry_at = None;
     let number = mailing.attempt.as_ref().map_or(mailing.retry_count + 1, |attempt| attempt.number + 1);
-    mailing.attempt =
-        Some(Attempt { number, started_at: now, phase: Phase::Connecting, slot: now, refused: Vec::new() });
-    work.take_slot(mailbox.id, now, mailing.id)?;
-    work.prune_slots(mailbox.id, now.minus(SLOTS_KEPT), 10)?;
+    mailing.attempt = Some(Attempt { number, started_at: now, phase: Phase::Connecting, refused: Vec::new() });
+    let recipients = u64::try_from(mailing.waiting().count()).unwrap_or(u64::MAX);
+    work.hold_slot(mailbox.id, mailing.id, recipients)?;
     let mut content = content(work, mailing.id)?;
     if content.frozen.is_none() {
         let owner = get::<User>(work, mailbox.user_id)?;
@@ -83,11 +111,32 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox) -> Result<Started,
             date: now,
             from_name: owner.and_then(|owner| owner.name()),
             signature: mailbox.settings.email_signature.clone(),
+            opt_out: mailbox.settings.opt_out_signature.clone(),
+            links: match public_url.filter(|_| mailing.needs_links()) {
+                Some(base) => Some(FrozenLinks { base: base.to_owned(), key: work.link_key()?.id }),
+                None => None,
+            },
+            left_out: failed_copies(&mailing),
         });
         work.put_content(mailing.id, &content)?;
     }
+    let link_key = link_key(work, work.vault(), &content)?;
     work.save_mailing(&queued, &mailing)?;
-    Ok(Started { mailing, content, mailbox })
+    Ok(Started { mailing, content, mailbox, link_key })
+}
+
+/// The key that the links of a mailing are made with, once that is frozen.
+pub(super) fn link_key(reader: &impl Reader, vault: &Vault, content: &Content) -> Result<Option<LinkKey>, StoreError> {
+    match content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref()) {
+        Some(links) => Ok(link_keys(reader, vault)?.with_id(links.key).cloned()),
+        None => Ok(None),
+    }
+}
+
+/// Copies that no attempt was made for: the header does not name them.
+fn failed_copies(mailing: &Mailing) -> Vec<String> {
+    let copies = mailing.recipients.iter().filter(|recipient| recipient.kind == RecipientKind::Cc);
+    copies.filter(|recipient| recipient.outcome.is_some()).map(|recipient| recipient.address.clone()).collect()
 }
 
 /// What waits at the head for a reason shows as `scheduled`; what waits behind it stays as it is.

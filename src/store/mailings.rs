@@ -1,11 +1,11 @@
-//! Mailings: what waits and when it may go, what is under way, and the slots of the rate limits.
+//! Mailings: what waits and when it may go, and what is under way.
 
 use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, find, get};
 use super::tables::{
     CONTENTS, DUE, ERRANDS, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER,
-    SLOTS, Table,
+    Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
@@ -44,7 +44,7 @@ fn due_key(mailing: &Mailing) -> Option<Vec<u8>> {
     Some(Key::new().id(mailing.mailbox_id).number(due.millis()).id(mailing.id).build())
 }
 
-fn due_of(key: &[u8]) -> Result<(u64, Timestamp, u64), StoreError> {
+pub(super) fn due_of(key: &[u8]) -> Result<(u64, Timestamp, u64), StoreError> {
     let number = |at: usize| -> Result<u64, StoreError> {
         key.get(at..at + 8)
             .and_then(|octets| octets.try_into().ok())
@@ -108,36 +108,6 @@ pub fn errands(reader: &impl Reader, limit: usize) -> Result<Vec<(Timestamp, u64
     Ok(found)
 }
 
-fn slot_key(mailbox: u64, at: Timestamp, mailing: u64) -> Vec<u8> {
-    Key::new().id(mailbox).number(at.millis()).id(mailing).build()
-}
-
-/// The moment of the `nth` most recent start of a mailbox (1 is the latest); `None` if there were fewer.
-pub fn latest_slot(reader: &impl Reader, mailbox: u64, nth: u64) -> Result<Option<Timestamp>, StoreError> {
-    let (mut seen, mut found) = (0, None);
-    reader.scan(SLOTS, Keys::prefix(Key::new().id(mailbox).build()), true, |key, _| {
-        seen += 1;
-        if seen < nth {
-            return GO_ON;
-        }
-        found = Some(due_of(key)?.1);
-        STOP
-    })?;
-    Ok(found)
-}
-
-/// How many starts of a mailbox lie at or after a moment.
-pub fn slots_since(reader: &impl Reader, mailbox: u64, since: Timestamp) -> Result<u64, StoreError> {
-    let mut count = 0;
-    let keys = Keys::prefix(Key::new().id(mailbox).build())
-        .from(Bound::Included(Key::new().id(mailbox).number(since.millis()).build()));
-    reader.scan(SLOTS, keys, false, |_, _| {
-        count += 1;
-        GO_ON
-    })?;
-    Ok(count)
-}
-
 impl Work<'_> {
     /// Adds a mailing; the id of `mailing` is ignored.
     pub fn create_mailing(&mut self, mut mailing: Mailing, content: &Content) -> Result<Mailing, StoreError> {
@@ -198,28 +168,6 @@ impl Work<'_> {
         self.remove(CONTENTS, &Key::new().id(mailing.id).build())?;
         self.remove_record(mailing)?;
         self.mailing_event(EventKind::MailingDestroyed, mailing)
-    }
-
-    /// Takes a slot of the rate limits for a start at a moment.
-    pub fn take_slot(&mut self, mailbox: u64, at: Timestamp, mailing: u64) -> Result<(), StoreError> {
-        self.put(SLOTS, &slot_key(mailbox, at, mailing), &[])
-    }
-
-    /// Gives a slot back: the mail certainly did not leave.
-    pub fn free_slot(&mut self, mailbox: u64, at: Timestamp, mailing: u64) -> Result<(), StoreError> {
-        self.remove(SLOTS, &slot_key(mailbox, at, mailing))
-    }
-
-    /// Forgets up to `limit` slots of a mailbox that lie before a moment and count nowhere any more.
-    pub fn prune_slots(&mut self, mailbox: u64, before: Timestamp, limit: usize) -> Result<(), StoreError> {
-        let mut old = Vec::new();
-        let keys = Keys::prefix(Key::new().id(mailbox).build())
-            .to(Bound::Excluded(Key::new().id(mailbox).number(before.millis()).build()));
-        self.scan(SLOTS, keys, false, |key, _| {
-            old.push(key.to_vec());
-            if old.len() == limit { STOP } else { GO_ON }
-        })?;
-        old.iter().try_for_each(|key| self.remove(SLOTS, key))
     }
 
     /// The mailing, for a unit that changes it; `None` if it is gone.

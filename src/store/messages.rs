@@ -26,8 +26,9 @@ impl Record for Message {
     }
 }
 
-/// Raw octets are stored in chunks of this size, before compression.
-const CHUNK: usize = 256 * 1024;
+/// Raw octets are stored in chunks of this size, before compression. redb gives a large value a power of two of
+/// octets: 256 KiB take a chunk that compression made a little larger (attachments) and its key, but not twice that.
+const CHUNK: usize = 252 * 1024;
 
 /// Where a server keeps a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,7 @@ impl Work<'_> {
         message.id = self.next_id(Message::COUNTER)?;
         let id = message.id;
         self.put_record(None, &message)?;
+        self.count_message(&message)?;
         self.put(MESSAGE_IDENTITIES, &Key::new().id(message.mailbox_id).text(identity).build(), &encode(&id)?)?;
         for (number, chunk) in raw.chunks(CHUNK).enumerate() {
             let key = Key::new().id(id).octets(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes()).build();
@@ -129,7 +131,7 @@ impl Work<'_> {
             self.clear(RAW, &Key::new().id(*id).build(), usize::MAX)?;
         }
         let mut left = ids.len() == limit;
-        for table in [MESSAGE_IDENTITIES, MESSAGE_PLACES] {
+        for table in [MESSAGE_IDENTITIES, MESSAGE_PLACES].into_iter().chain(super::traffic::TABLES) {
             left |= self.clear(table, &Key::new().id(mailbox).build(), limit)? == limit;
         }
         Ok(!left)

@@ -12,19 +12,25 @@ mod codec;
 mod error;
 mod events;
 mod idempotency;
+mod link_keys;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod org_settings;
 #[cfg(test)]
-mod powercut;
+pub(crate) mod powercut;
 mod query;
 mod reader;
 mod record;
 mod schema;
+mod slots;
+mod suppressions;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod tokens;
+mod traffic;
 mod users;
 mod work;
 mod writer;
@@ -32,19 +38,23 @@ mod writer;
 pub use error::StoreError;
 pub use events::{events_after, latest_event};
 pub use idempotency::{FirstAnswer, first_answer};
+pub use link_keys::link_keys;
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
-pub use mailings::{
-    content, due_head, due_heads, errands, latest_slot, mailing_by_message_id, slots_since, waiting_mailings,
-};
+pub use mailings::{content, due_head, due_heads, errands, mailing_by_message_id, waiting_mailings};
 pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
+pub use org_settings::org_settings;
 pub use query::list;
 pub use reader::{Reader, Snapshot};
 pub use record::{Record, find, get};
 pub use schema::FORMAT;
+pub use slots::{Slots, slots};
+pub use suppressions::{OptOut, suppression_of};
 pub use tokens::token_by_hash;
+pub use traffic::messages_after;
 pub use users::{first_admin, user_by_email};
 pub use work::Work;
 
+use crate::domain::limits::Moment;
 use crate::runtime::Runtime;
 use crate::vault::Vault;
 use redb::{Database, ReadableDatabase};
@@ -61,6 +71,7 @@ pub struct Store {
     events: watch::Receiver<u64>,
     vault: Vault,
     runtime: Runtime,
+    timeline: Arc<timeline::Timeline>,
 }
 
 /// The open file, and a way to learn when it has been let go. A count of its holders would not tell: the last one is
@@ -123,11 +134,15 @@ impl Store {
 
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
-        let latest = latest_event(&Snapshot(database.begin_read()?))?;
+        let snapshot = Snapshot::new(database.begin_read()?);
+        let latest = latest_event(&snapshot)?;
+        let timeline = Arc::new(timeline::Timeline::open(&snapshot, runtime.clock.clone())?);
+        drop(snapshot);
         let database = Arc::new(Held::new(database));
         let (committed, events) = watch::channel(latest);
-        let writer = writer::Writer::start(database.clone(), vault.clone(), runtime.clone(), committed)?;
-        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime })
+        let writer =
+            writer::Writer::start(database.clone(), (vault.clone(), runtime.clone(), timeline.clone()), committed)?;
+        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime, timeline })
     }
 
     /// Runs a unit of work and answers when it is durable. Where it returns an error nothing of it is kept.
@@ -154,7 +169,7 @@ impl Store {
 
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot(self.database.begin_read()?))
+        Ok(Snapshot::new(self.database.begin_read()?))
     }
 
     /// The id of the last durable event; changes with every commit that appended one.
@@ -181,6 +196,20 @@ impl Store {
 
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// Puts on disk that the wall clock was set: after a crash it would look like time that passed.
+    pub async fn keep_the_clock(&self) -> Result<(), StoreError> {
+        self.write_patiently(|work| {
+            work.keep_the_clock();
+            Ok(())
+        })
+        .await
+    }
+
+    /// The present, by the wall clock and in the steady time of the sending limits.
+    pub fn moment(&self) -> Moment {
+        self.timeline.moment()
     }
 }
 

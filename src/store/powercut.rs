@@ -16,7 +16,7 @@ struct Images {
 
 /// The disk of a machine whose power can be cut; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Mutex<Images>>);
+pub(crate) struct Disk(Arc<Mutex<Images>>);
 
 impl Disk {
     /// A disk whose power goes at the `cut_at`-th sync: that sync fails and nothing after it succeeds.

@@ -3,8 +3,10 @@
 use super::StoreError;
 use super::codec::after_prefix;
 use super::tables::Table;
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::{ReadableTable, ReadableTableMetadata, TableHandle};
+use std::cell::RefCell;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 /// A range of keys.
 #[derive(Clone, Debug)]
@@ -89,11 +91,34 @@ pub(super) fn scan_in(
 }
 
 /// A consistent view of everything that was committed when it was taken. Keep it short: it holds old pages alive.
-pub struct Snapshot(pub(super) redb::ReadTransaction);
+pub struct Snapshot {
+    transaction: redb::ReadTransaction,
+    /// Tables that were opened: finding one again takes several page reads, and a list looks into six for each record.
+    opened: RefCell<Vec<(Table, Arc<Opened>)>>,
+}
+
+type Opened = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+impl Snapshot {
+    pub(super) fn new(transaction: redb::ReadTransaction) -> Self {
+        Self { transaction, opened: RefCell::default() }
+    }
+
+    fn table(&self, table: Table) -> Result<Arc<Opened>, StoreError> {
+        let found =
+            self.opened.borrow().iter().find(|(known, _)| known.name() == table.name()).map(|(_, found)| found.clone());
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let opened = Arc::new(self.transaction.open_table(table)?);
+        self.opened.borrow_mut().push((table, opened.clone()));
+        Ok(opened)
+    }
+}
 
 impl Reader for Snapshot {
     fn with<T>(&self, table: Table, key: &[u8], see: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
-        with_in(&self.0.open_table(table)?, key, see)
+        with_in(&*self.table(table)?, key, see)
     }
 
     fn scan(
@@ -103,10 +128,10 @@ impl Reader for Snapshot {
         backwards: bool,
         visit: impl FnMut(&[u8], &[u8]) -> Visit,
     ) -> Result<(), StoreError> {
-        scan_in(&self.0.open_table(table)?, &keys, backwards, visit)
+        scan_in(&*self.table(table)?, &keys, backwards, visit)
     }
 
     fn rows(&self, table: Table) -> Result<u64, StoreError> {
-        Ok(self.0.open_table(table)?.len()?)
+        Ok(self.table(table)?.len()?)
     }
 }

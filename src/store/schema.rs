@@ -36,6 +36,7 @@ pub(super) fn prepare(database: &Database, vault: &Vault) -> Result<(), StoreErr
     for table in ALL {
         transaction.open_table(*table)?;
     }
+    super::slots::adopt(&transaction)?;
     match found {
         None => {
             transaction.open_table(META)?.insert(KEY_CHECK, vault.key_check().as_slice())?;

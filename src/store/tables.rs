@@ -46,8 +46,16 @@ tables! {
     DUE = "mailings.due";
     /// (moment, mailing): when a sent folder is to be asked about a mailing, or given a copy of it.
     ERRANDS = "mailings.errands";
-    /// (mailbox, moment, mailing): starts that count towards the rate limits.
-    SLOTS = "slots";
+    /// (mailbox, mailing) → recipients: attempts under way, which count in every window of the sending limits.
+    SLOTS_HELD = "slots.held";
+    /// (mailbox, number) → when mail left and for how many recipients, in the order in which it left.
+    SLOTS_SPENT = "slots.spent";
+    /// (mailbox, moment, mailing): as slots were kept before; read once.
+    SLOTS_BEFORE = "slots";
+    /// (mailbox, date, message): messages of the last two days.
+    TRAFFIC = "traffic";
+    /// (mailbox, length of a bin, bin) → how many of them.
+    TRAFFIC_COUNTS = "traffic.counts";
     MESSAGES = "messages";
     MESSAGES_BY_RECEIPT = "messages.receivedAt";
     MESSAGES_BY_MAILBOX = "messages.mailbox";
@@ -60,4 +68,9 @@ tables! {
     RAW = "messages.raw";
     /// (mailbox, folder) → how far its sync has come.
     CURSORS = "cursors";
+    SUPPRESSIONS = "suppressions";
+    SUPPRESSIONS_BY_EMAIL = "suppressions.email";
+    ORG_SETTINGS = "orgSettings";
+    /// Key id → the sealed secret that public links are made with. None is ever removed.
+    LINK_KEYS = "links.keys";
 }

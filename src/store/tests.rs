@@ -1,3 +1,5 @@
+mod slots;
+
 use super::powercut::Disk;
 use super::*;
 use crate::domain::list::{Filter, ListQuery, Page, Scalar, SortKey, Test};
@@ -77,6 +79,7 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         unsubscribed_at: None,
         track_links: false,
         track_opens: false,
+        include_unsubscribe_link: false,
     }
 }
 
@@ -243,28 +246,6 @@ async fn what_waits_is_found_by_its_mailbox_and_time() {
     assert_eq!(due_head(&store.read().unwrap(), 1).unwrap(), Some((Timestamp::from_millis(300), 4)));
 }
 
-#[tokio::test]
-async fn slots_answer_for_any_window() {
-    let (_, clock) = runtime();
-    let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
-    let start = crate::runtime::Clock::now(&*clock);
-    store
-        .write(move |work| {
-            for number in 0..5 {
-                work.take_slot(7, start.plus(Duration::from_secs(number)), number)?;
-            }
-            work.take_slot(8, start, 9)?;
-            work.free_slot(7, start.plus(Duration::from_secs(4)), 4)
-        })
-        .await
-        .unwrap();
-    let snapshot = store.read().unwrap();
-    assert_eq!(latest_slot(&snapshot, 7, 1).unwrap(), Some(start.plus(Duration::from_secs(3))));
-    assert_eq!(latest_slot(&snapshot, 7, 4).unwrap(), Some(start));
-    assert_eq!(latest_slot(&snapshot, 7, 5).unwrap(), None);
-    assert_eq!(slots_since(&snapshot, 7, start.plus(Duration::from_secs(2))).unwrap(), 2);
-}
-
 /// A store of format 1 as a released version left it: every later version must open it and find everything in it.
 mod format_1 {
     use super::*;
@@ -344,7 +325,8 @@ mod format_1 {
                 let content =
                     Content { subject: Some("Grüße".into()), text: Some("Hello".into()), ..Content::default() };
                 work.create_mailing(mailing(1, 500), &content)?;
-                work.take_slot(1, Timestamp::from_millis(400), 1)?;
+                work.hold_slot(1, 1, 1)?;
+                work.spend_slot(1, 1)?;
                 let id = work.create_message(message(), "<1@example.org>", RAW)?;
                 let place = ServerPlace { mailbox: 1, folder: "INBOX", uid_validity: 4, uid: 9 };
                 work.place_message(&place, id)?;
@@ -385,7 +367,7 @@ mod format_1 {
         assert_eq!(Mailing { id: 0, ..sent }, mailing(1, 500));
         assert_eq!(content(&snapshot, 1).unwrap().subject.as_deref(), Some("Grüße"));
         assert_eq!(due_head(&snapshot, 1).unwrap(), Some((Timestamp::from_millis(500), 1)));
-        assert_eq!(latest_slot(&snapshot, 1, 1).unwrap(), Some(Timestamp::from_millis(400)));
+        assert_eq!(slots(&snapshot, 1).unwrap().nth_latest(1).unwrap(), Some(Timestamp::from_millis(400)));
         let received = get::<Message>(&snapshot, 1).unwrap().unwrap();
         assert_eq!(Message { id: 0, ..received }, message());
         assert_eq!(raw(&snapshot, 1).unwrap().as_deref(), Some(RAW));

@@ -5,6 +5,7 @@ use super::codec::{Key, decode, encode};
 use super::reader::{Keys, Reader, Visit, scan_in, with_in};
 use super::tables::{COUNTERS, EVENTS, Table};
 use crate::domain::event::Event;
+use crate::domain::limits::Moment;
 use crate::domain::time::Timestamp;
 use crate::runtime::Runtime;
 use crate::vault::Vault;
@@ -15,7 +16,7 @@ pub struct Work<'t> {
     transaction: &'t WriteTransaction,
     pub(super) vault: &'t Vault,
     pub(super) runtime: &'t Runtime,
-    now: Timestamp,
+    moment: Moment,
     /// Something was written: an error now costs the whole group a replay.
     dirty: bool,
     last_event: u64,
@@ -26,18 +27,33 @@ impl<'t> Work<'t> {
         transaction: &'t WriteTransaction,
         vault: &'t Vault,
         runtime: &'t Runtime,
+        moment: Moment,
         last_event: u64,
     ) -> Self {
-        Self { transaction, vault, runtime, now: runtime.clock.now(), dirty: false, last_event }
+        Self { transaction, vault, runtime, moment, dirty: false, last_event }
     }
 
     /// The moment of this unit of work: every time it writes is this one.
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.moment.now
+    }
+
+    /// The same moment with its steady time, in which the sending limits count.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// Makes this a commit even if nothing else is written: what the clock did goes with it.
+    pub(super) fn keep_the_clock(&mut self) {
+        self.dirty = true;
     }
 
     pub fn runtime(&self) -> &Runtime {
         self.runtime
+    }
+
+    pub fn vault(&self) -> &'t Vault {
+        self.vault
     }
 
     pub(super) fn is_dirty(&self) -> bool {

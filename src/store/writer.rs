@@ -4,6 +4,8 @@
 //! redb has no savepoint inside a dirty transaction. So a unit checks everything before its first write; one that
 //! fails later makes the group start over, each member in a transaction of its own.
 
+use super::tables::META;
+use super::timeline::Timeline;
 use super::work::Work;
 use super::{Held, StoreError, schema};
 use crate::runtime::{Runtime, contain_blocking};
@@ -82,13 +84,13 @@ impl Writer {
     /// lets go of the database, when the writer is dropped.
     pub fn start(
         database: Arc<Held>,
-        vault: Vault,
-        runtime: Runtime,
+        (vault, runtime, timeline): (Vault, Runtime, Arc<Timeline>),
         committed: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
         let (queue, mut units) = channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
-        let mut thread = Thread { database, vault, runtime, committed, broken: None, is_broken: broken.clone() };
+        let mut thread =
+            Thread { database, vault, runtime, timeline, committed, broken: None, is_broken: broken.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve(&mut units))
@@ -134,6 +136,7 @@ struct Thread {
     database: Arc<Held>,
     vault: Vault,
     runtime: Runtime,
+    timeline: Arc<Timeline>,
     committed: watch::Sender<u64>,
     /// After a failed commit nothing is written any more: what the disk holds is unknown until the next start.
     broken: Option<String>,
@@ -200,7 +203,7 @@ impl Thread {
         let mut last_event = before;
         let mut dirty = false;
         for unit in group.iter_mut() {
-            let mut work = Work::new(&transaction, &self.vault, &self.runtime, last_event);
+            let mut work = Work::new(&transaction, &self.vault, &self.runtime, self.timeline.moment(), last_event);
             let ran = unit.run(&mut work);
             let wrote = work.is_dirty();
             last_event = work.last_event();
@@ -215,6 +218,9 @@ impl Thread {
             return Ok(Attempt::Spoiled(panic));
         }
         if dirty {
+            if let Some((key, row)) = self.timeline.row()? {
+                transaction.open_table(META)?.insert(key, row.as_slice())?;
+            }
             transaction.commit()?;
             if last_event != before {
                 self.committed.send_replace(last_event);

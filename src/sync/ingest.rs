@@ -33,6 +33,8 @@ pub(super) struct Prepared {
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub mailbox: u64,
+    /// The settings that it was fetched with.
+    pub generation: u64,
     pub address: String,
     pub folder: String,
     pub role: FolderRole,
@@ -40,7 +42,13 @@ pub(super) struct Origin {
 
 impl Origin {
     pub fn of(mailbox: &Mailbox, folder: &str, role: FolderRole) -> Self {
-        Self { mailbox: mailbox.id, address: mailbox.key(), folder: folder.to_owned(), role }
+        Self {
+            mailbox: mailbox.id,
+            generation: mailbox.generation,
+            address: mailbox.key(),
+            folder: folder.to_owned(),
+            role,
+        }
     }
 }
 
@@ -103,8 +111,9 @@ pub(super) fn commit(
     batch: &[Prepared],
     cursor: &FolderCursor,
 ) -> Result<usize, StoreError> {
-    // The mailbox may have been deleted, or become another account, while the batch was under way.
-    if get::<Mailbox>(work, origin.mailbox)?.is_none() {
+    // The mailbox may have been deleted, or become another account, while the batch was under way: its UIDs would
+    // mean nothing there.
+    if get::<Mailbox>(work, origin.mailbox)?.is_none_or(|mailbox| mailbox.generation != origin.generation) {
         return Ok(0);
     }
     let mut new = 0;
@@ -197,4 +206,73 @@ fn recognise(work: &mut Work, message: &mut Message, nature: Nature) -> Result<(
         return Ok(());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::list::ListQuery;
+    use crate::runtime::{Runtime, SeededRandom};
+    use crate::store::{Store, cursor, list};
+    use crate::vault::{MasterKey, Vault};
+    use serde_json::json;
+
+    async fn store_with_mailbox(folder: &std::path::Path) -> (Store, Mailbox) {
+        let vault = Vault::new(&MasterKey::ephemeral(&SeededRandom::new(1)));
+        let store = Store::open(&folder.join("store.redb"), 1 << 20, vault, Runtime::system()).unwrap();
+        let mailbox: Mailbox = serde_json::from_value(json!({
+            "id": 0, "user_id": 1, "creator_id": 1, "updater_id": 1, "generation": 1,
+            "created_at": "2026-01-01", "updated_at": "2026-01-01", "settings": {"email": "ann@example.org"},
+        }))
+        .unwrap();
+        let mailbox = store.write(move |work| work.create_mailbox(mailbox.clone(), &[])).await.unwrap();
+        (store, mailbox)
+    }
+
+    fn fetched(uid: u32, raw: &str) -> Fetched {
+        let raw = raw.replace('\n', "\r\n").into_bytes();
+        let size = u32::try_from(raw.len()).unwrap();
+        Fetched { uid, flags: Vec::new(), internal_date: None, size, raw, truncated: false }
+    }
+
+    async fn ingest(store: &Store, origin: &Origin, uid: u32, raw: &str) -> usize {
+        let batch = vec![prepare(origin, fetched(uid, raw))];
+        let (origin, cursor) =
+            (origin.clone(), FolderCursor { uid_validity: 1, low: uid, high: uid, backfilled: true });
+        store.write(move |work| commit(work, &origin, &batch, &cursor)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_message_is_stored_once_whatever_its_folders_and_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mailbox) = store_with_mailbox(folder.path()).await;
+        let inbox = Origin::of(&mailbox, "INBOX", FolderRole::Inbox);
+        let sent = Origin::of(&mailbox, "Sent", FolderRole::Sent);
+        let with_id = "Message-ID: <1@example.org>\nFrom: bert@example.org\n\nHello\n";
+        assert_eq!(ingest(&store, &inbox, 1, with_id).await, 1);
+        assert_eq!(ingest(&store, &sent, 7, with_id).await, 0);
+        assert_eq!(ingest(&store, &inbox, 9, with_id).await, 0);
+        // Without a Message-ID it is known by what it says.
+        assert_eq!(ingest(&store, &inbox, 2, "From: bert@example.org\n\nHello\n").await, 1);
+        assert_eq!(ingest(&store, &inbox, 3, "From: bert@example.org\n\nHello\n").await, 0);
+        assert_eq!(list::<Message>(&store.read().unwrap(), &ListQuery::all()).unwrap().items.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_was_fetched_with_older_settings_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mailbox) = store_with_mailbox(folder.path()).await;
+        let origin = Origin::of(&mailbox, "INBOX", FolderRole::Inbox);
+        store
+            .write(move |work| {
+                let after = Mailbox { generation: 2, ..mailbox.clone() };
+                work.update_mailbox(&mailbox, after, &[])
+            })
+            .await
+            .unwrap();
+        assert_eq!(ingest(&store, &origin, 1, "From: bert@example.org\n\nHello\n").await, 0);
+        let snapshot = store.read().unwrap();
+        assert_eq!(cursor(&snapshot, origin.mailbox, "INBOX").unwrap(), None);
+        assert_eq!(list::<Message>(&snapshot, &ListQuery::all()).unwrap().items.len(), 0);
+    }
 }

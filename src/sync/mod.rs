@@ -22,9 +22,9 @@ use crate::runtime::{Runtime, Tasks};
 use crate::store::Store;
 use scheduler::Scheduler;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 /// How many requests to sync may wait for the scheduler.
 const COMMANDS: usize = 1024;
@@ -48,21 +48,41 @@ enum Command {
 
 /// When each mailbox was last synced. Polls that found nothing are written to disk only every few minutes; in between
 /// this knows better than the store.
-#[derive(Clone, Default)]
-struct Polls(Arc<Mutex<HashMap<u64, Timestamp>>>);
+#[derive(Clone)]
+struct Polls {
+    whole: Arc<Mutex<HashMap<u64, Timestamp>>>,
+    inboxes: Arc<Mutex<HashMap<u64, Timestamp>>>,
+    news: broadcast::Sender<u64>,
+}
 
 impl Polls {
+    fn new() -> Self {
+        Self { whole: Arc::default(), inboxes: Arc::default(), news: broadcast::channel(COMMANDS).0 }
+    }
+
     fn note(&self, mailbox: u64, at: Timestamp) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox, at);
+        lock(&self.whole).insert(mailbox, at);
+    }
+
+    /// The inbox alone was synced, whatever becomes of the other folders.
+    fn note_inbox(&self, mailbox: u64, at: Timestamp) {
+        lock(&self.inboxes).insert(mailbox, at);
+        // Nobody need be listening.
+        let _ = self.news.send(mailbox);
     }
 
     fn forget(&self, mailbox: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&mailbox);
+        lock(&self.whole).remove(&mailbox);
+        lock(&self.inboxes).remove(&mailbox);
     }
 
     fn last(&self, mailbox: u64) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&mailbox).copied()
+        lock(&self.whole).get(&mailbox).copied()
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The running engine.
@@ -88,13 +108,23 @@ impl SyncHandle {
     pub fn last_success(&self, mailbox: u64) -> Option<Timestamp> {
         self.polls.last(mailbox)
     }
+
+    /// When the inbox was last synced since the start, whatever became of the other folders.
+    pub fn inbox_synced_at(&self, mailbox: u64) -> Option<Timestamp> {
+        lock(&self.polls.inboxes).get(&mailbox).copied()
+    }
+
+    /// The mailboxes whose inboxes are synced from now on.
+    pub fn inbox_news(&self) -> broadcast::Receiver<u64> {
+        self.polls.news.subscribe()
+    }
 }
 
 impl SyncEngine {
     pub fn start(store: Store, connector: Connector, config: SyncConfig) -> Self {
         let tasks = Tasks::new();
         let (commands, received) = mpsc::channel(COMMANDS);
-        let polls = Polls::default();
+        let polls = Polls::new();
         let parts = Parts {
             runtime: store.runtime().clone(),
             store,

@@ -6,7 +6,7 @@ use crate::domain::backoff::Backoff;
 use crate::domain::event::EventKind;
 use crate::domain::failure::FailureKind;
 use crate::domain::list::ListQuery;
-use crate::domain::mailbox::{Mailbox, Settings};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::store::{StoreError, events_after, get, list, status};
@@ -16,8 +16,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 const EVENTS: usize = 2000;
-/// An owner counts as active for this long after the last sign of it.
-const ACTIVE: Duration = Duration::from_mins(10);
 /// First syncs after a start are spread over this time, so that a thousand mailboxes do not all begin at once.
 const SPREAD: Duration = Duration::from_secs(20);
 
@@ -107,7 +105,7 @@ impl Scheduler {
         let owner = get::<User>(&snapshot, mailbox.user_id)?;
         let at = match (side.probe_at, side.finished_at) {
             (Some(probe), _) if side.failure.is_some() => probe,
-            (_, Some(finished)) => finished.plus(frequency(&mailbox.settings, owner.as_ref(), now)),
+            (_, Some(finished)) => finished.plus(mailbox.settings.sync_frequency(owner.as_ref(), now)),
             (_, None) => now,
         };
         let late = at.millis_since(now) <= 0 && side.finished_at.is_some();
@@ -214,17 +212,4 @@ impl Scheduler {
             self.by_time.insert((at, mailbox));
         }
     }
-}
-
-/// How long after a sync the next one is due.
-pub(super) fn frequency(settings: &Settings, owner: Option<&User>, now: Timestamp) -> Duration {
-    let active = owner
-        .and_then(|owner| owner.last_active_at)
-        .is_some_and(|at| now.millis_since(at) <= i64::try_from(ACTIVE.as_millis()).unwrap_or(i64::MAX));
-    let seconds = if active {
-        settings.sync_active_frequency.unwrap_or(600)
-    } else {
-        settings.sync_passive_frequency.unwrap_or(1500)
-    };
-    Duration::from_secs(seconds)
 }

@@ -2,7 +2,6 @@
 
 use super::Parts;
 use super::ingest::{self, FolderRole, Origin, Prepared};
-use super::scheduler::frequency;
 use super::source::{Batch, Beginning, Folders, Source};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
@@ -54,7 +53,7 @@ pub(super) async fn run(parts: Arc<Parts>, id: u64) -> Run {
         Err(error) => (0, Err(error.to_string())),
     };
     run.new = new;
-    run.result = Some(result.unwrap_or_else(|panic| {
+    let result = result.unwrap_or_else(|panic| {
         tracing::error!(mailbox = id, panic, "a sync panicked");
         Err(Failure::new(
             FailureKind::Temporary,
@@ -62,24 +61,41 @@ pub(super) async fn run(parts: Arc<Parts>, id: u64) -> Run {
             Stage::Fetch,
             "Postroom failed while it read this mailbox. Please report this with the log.",
         ))
-    }));
+    });
+    run.result = match result {
+        Ok(Reached::Everything) => Some(Ok(())),
+        // Broken off in order: neither a success nor a failure, and the next start goes on from the cursors.
+        Ok(Reached::Stop) => None,
+        Err(failure) => Some(Err(failure)),
+    };
     run
 }
 
-fn sync(parts: &Arc<Parts>, mailbox: &Mailbox, new: &mut usize) -> Result<(), Failure> {
+/// How far a sync came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    /// All wanted folders are as new as the server's.
+    Everything,
+    /// The instance is stopping.
+    Stop,
+}
+
+fn sync(parts: &Arc<Parts>, mailbox: &Mailbox, new: &mut usize) -> Result<Reached, Failure> {
     let mut source = super::imap::open(parts, mailbox)?;
     let Folders { inbox, sent } = source.folders()?;
     let wanted = [(Some(inbox), FolderRole::Inbox), (sent, FolderRole::Sent)];
     for (folder, role) in wanted {
-        if let Some(folder) = folder {
-            sync_folder(parts, mailbox, &mut *source, &folder, role, new)?;
+        let Some(folder) = folder else { continue };
+        if sync_folder(parts, mailbox, &mut *source, &folder, role, new)? == Reached::Stop {
+            source.close();
+            return Ok(Reached::Stop);
         }
-        if parts.tasks.stopping().is_cancelled() {
-            break;
+        if role == FolderRole::Inbox {
+            parts.polls.note_inbox(mailbox.id, parts.runtime.clock.now());
         }
     }
     source.close();
-    Ok(())
+    Ok(Reached::Everything)
 }
 
 fn sync_folder(
@@ -89,7 +105,7 @@ fn sync_folder(
     folder: &str,
     role: FolderRole,
     new: &mut usize,
-) -> Result<(), Failure> {
+) -> Result<Reached, Failure> {
     let origin = Origin::of(mailbox, folder, role);
     let known = parts.store.read().and_then(|snapshot| cursor(&snapshot, mailbox.id, folder));
     let beginning = source.begin(folder, known.map_err(|error| store_failure(&error))?)?;
@@ -99,11 +115,14 @@ fn sync_folder(
     // While one batch is being committed the next one is fetched; commits stay in order.
     let mut committing: Option<JoinHandle<Result<usize, StoreError>>> = None;
     loop {
-        let batch = if parts.tasks.stopping().is_cancelled() { None } else { source.next_batch()? };
+        let stopping = parts.tasks.stopping().is_cancelled();
+        let batch = if stopping { None } else { source.next_batch()? };
         if let Some(commit) = committing.take() {
             *new += finish(parts, commit)?;
         }
-        let Some(Batch { messages, cursor, remaining }) = batch else { return Ok(()) };
+        let Some(Batch { messages, cursor, remaining }) = batch else {
+            return Ok(if stopping { Reached::Stop } else { Reached::Everything });
+        };
         tracing::debug!(mailbox = mailbox.id, folder, fetched = messages.len(), remaining, "a batch was fetched");
         let prepared: Vec<Prepared> = messages.into_iter().map(|fetched| ingest::prepare(&origin, fetched)).collect();
         committing = Some(commit(parts, origin.clone(), prepared, cursor));
@@ -153,13 +172,14 @@ pub(super) async fn record(
     };
     if mailbox.generation != run.generation {
         // The settings changed meanwhile; what this run met says nothing about the new ones.
+        parts.polls.forget(id);
         return Ok(Some(now));
     }
     let mut status = status(&snapshot, id)?;
     let owner = get::<User>(&snapshot, mailbox.user_id)?;
     drop(snapshot);
     let before = status.sync.state();
-    let regular = now.plus(frequency(&mailbox.settings, owner.as_ref(), now));
+    let regular = now.plus(mailbox.settings.sync_frequency(owner.as_ref(), now));
     let next = match result {
         Ok(()) => {
             parts.polls.note(id, now);

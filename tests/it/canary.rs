@@ -208,7 +208,7 @@ async fn no_secret_comes_out_of_an_answer_a_log_or_the_data_directory() {
     let settings = json!({
         "email": "ann@demo.test", "smtpHost": "127.0.0.1", "smtpPort": echo.smtp().port(), "smtpSsl": false,
         "imapHost": "127.0.0.1", "imapPort": 1, "imapSsl": false, "password": PASSWORD,
-        "sendgridApiKey": SENDGRID, "sendgridWebhookKey": WEBHOOK, "sendMethod": "smtp",
+        "sendgridApiKey": SENDGRID, "sendgridWebhookKey": WEBHOOK, "sendMethod": "smtp", "sendRequiresSync": false,
     });
     refuse(&ear, &settings).await;
     let id = ear.write("POST", "/api/v2/mailboxes", &settings, None).await.expect(201).json["data"]["id"].clone();

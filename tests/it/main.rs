@@ -19,6 +19,7 @@ mod demo;
 mod hostile_smtp;
 mod imap_session;
 mod kill;
+mod limits;
 mod live_tests;
 mod main_job;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
@@ -26,4 +27,7 @@ mod peers;
 mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
+mod suppression;
 mod torture;
+mod tracking;
+mod unsubscribe;

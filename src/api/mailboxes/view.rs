@@ -10,10 +10,9 @@ use crate::domain::mailbox::{Mailbox, RESOURCE, Side, SideState, SideStatus, Sta
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
 use crate::jsonapi::{Permissions, etag};
-use crate::send::gate::{self, Gate, Why};
-use crate::store::{Reader, StoreError, due_head, slots_since, status};
+use crate::send::gate::{self, Gate, Question, Why, counters};
+use crate::store::{Reader, StoreError, due_head, status};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 
 impl Shows for Mailbox {
     const RESOURCE: &'static Resource = &RESOURCE;
@@ -28,7 +27,8 @@ impl Shows for Mailbox {
     }
 
     fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
-        let now = api.store.runtime().clock.now();
+        let moment = api.store.moment();
+        let now = moment.now;
         let effective = EffectiveSettings::of(self);
         let mut status = status(reader, self.id)?;
         if let Some(polled) = api.sync.as_ref().and_then(|sync| sync.last_success(self.id))
@@ -38,7 +38,9 @@ impl Shows for Mailbox {
             status.sync.success_at = Some(polled);
         }
         let waiting = due_head(reader, self.id)?.map(|(due, _)| due);
-        let gate = gate::ask(reader, self, &status, now)?;
+        let question = Question { mailbox: self, status: &status, recipients: 1, moment, outlook: &api.outlook };
+        let gate = gate::ask(reader, &question)?;
+        let counters = counters(reader, &question)?;
         let (send_state, send_reason) =
             send_state(self, &effective, &status, &gate, waiting.is_some_and(|due| due <= now));
         let (sync_state, sync_reason) = sync_state(self, &effective, &status);
@@ -68,8 +70,9 @@ impl Shows for Mailbox {
                 status.next_sync_at
             }),
         );
-        set("sentInDay", json!(slots_since(reader, self.id, now.minus(Duration::from_hours(24)))?));
-        set("sentInWeek", json!(slots_since(reader, self.id, now.minus(Duration::from_hours(7 * 24)))?));
+        set("emailsInDay", json!(counters.emails_in_day));
+        set("sentInDay", json!(counters.sent_in_day));
+        set("sentInWeek", json!(counters.sent_in_week));
         set("sendState", json!(send_state.name()));
         set("sendStateReason", json!(send_reason));
         set("syncState", json!(sync_state.name()));
@@ -117,7 +120,9 @@ fn send_state(
     }
     match gate.why() {
         Some(Why::Limit) if due => (SideState::Limited, gate.reason().map(str::to_owned)),
-        Some(Why::Disabled | Why::Settings) => (SideState::Paused, gate.reason().map(str::to_owned)),
+        Some(Why::Host) => (SideState::Erroring, gate.reason().map(str::to_owned)),
+        Some(Why::Disabled | Why::Settings | Why::Clock) => (SideState::Paused, gate.reason().map(str::to_owned)),
+        Some(Why::Sync) if due => (SideState::Paused, gate.reason().map(str::to_owned)),
         _ => (SideState::Ok, None),
     }
 }

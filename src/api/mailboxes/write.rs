@@ -8,6 +8,7 @@ use crate::api::failure::Refusal;
 use crate::api::idempotency::Once;
 use crate::api::shown::{Shows, View, request_of, show, tagged, visible};
 use crate::connect::credential::Draft;
+use crate::connect::effective::EffectiveSettings;
 use crate::domain::check::presets;
 use crate::domain::mailbox::{Mailbox, RESOURCE, SecretField, Settings, Side};
 use crate::domain::problem::{Problem, ProblemCode};
@@ -58,6 +59,9 @@ pub(super) async fn create(
         imap_reach_private: false,
         generation: 1,
     };
+    if !checked.values.contains_key("maxMailingsPerDay") {
+        keep_below_the_provider(&mut mailbox);
+    }
     set_reach(None, &mut mailbox, caller.is_admin());
     if let Some(problem) = taken(mailbox_by_email(&api.store.read()?, &mailbox.settings.email)?, None)
         && !mailbox.settings.email.is_empty()
@@ -181,6 +185,17 @@ fn owner_of(
         problems.push(Problem::relationship("user", format!("There is no user {owner}.")));
     }
     Ok(owner)
+}
+
+/// Where nothing else was asked for, the daily limit leaves a tenth of what the provider is known to allow to people.
+/// No provider names a limit for a week.
+fn keep_below_the_provider(mailbox: &mut Mailbox) {
+    let Some(preset) = EffectiveSettings::of(mailbox).preset else { return };
+    let known = [preset.limits.messages_per_day, preset.limits.recipients_per_day];
+    if let Some(known) = known.into_iter().flatten().min() {
+        let allowed = known.saturating_mul(9) / 10;
+        mailbox.settings.max_mailings_per_day = mailbox.settings.max_mailings_per_day.map(|limit| limit.min(allowed));
+    }
 }
 
 fn merge(settings: &Settings, values: &Map<String, Value>, problems: &mut Vec<Problem>) -> Settings {

@@ -61,7 +61,7 @@ pub(super) async fn create(
         state_changed_at: now,
         scheduled_at,
         due: state.waits().then(|| scheduled_at.unwrap_or(now)),
-        mailing_type: "single".into(),
+        mailing_type: text(&values, "mailingType").unwrap_or_else(|| "single".into()),
         message_id: message_id(&mailbox.settings.email, &*api.store.runtime().random),
         recipients,
         attempt: None,
@@ -85,7 +85,9 @@ pub(super) async fn create(
         unsubscribed_at: None,
         track_links: values.get("trackLinks").and_then(Value::as_bool).unwrap_or(false),
         track_opens: values.get("trackOpens").and_then(Value::as_bool).unwrap_or(false),
+        include_unsubscribe_link: values.get("includeUnsubscribeLink").and_then(Value::as_bool).unwrap_or(false),
     };
+    ApiError::unless_valid(mailing.link_problems(api.public_url.as_deref()))?;
     let content = Content {
         subject: text(&values, "subject"),
         html: text(&values, "bodyHtml"),

@@ -8,7 +8,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Mailing, RESOURCE, Recipient, RecipientKind};
 use crate::domain::resource::Resource;
 use crate::jsonapi::Permissions;
-use crate::send::gate;
+use crate::send::gate::{self, Question};
 use crate::store::{Reader, StoreError, content, get, status};
 use serde_json::{Map, Value, json};
 
@@ -42,6 +42,7 @@ impl Shows for Mailing {
             "delayReason": self.delay_reason(api, reader)?,
             "deliveredAt": self.delivered_at,
             "errorReason": self.error_reason,
+            "includeUnsubscribeLink": self.include_unsubscribe_link,
             "mailboxAddress": self.mailbox_address,
             "mailingType": self.mailing_type,
             "markedAsSpamAt": self.marked_as_spam_at,
@@ -113,7 +114,14 @@ impl Mailing {
             });
         }
         let health = status(reader, mailbox.id)?;
-        Ok(gate::ask(reader, &mailbox, &health, now)?.reason().map(str::to_owned))
+        let question = Question {
+            mailbox: &mailbox,
+            status: &health,
+            recipients: u64::try_from(self.waiting().count()).unwrap_or(u64::MAX),
+            moment: api.store.moment(),
+            outlook: &api.outlook,
+        };
+        Ok(gate::ask(reader, &question)?.reason().map(str::to_owned))
     }
 }
 

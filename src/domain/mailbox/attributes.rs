@@ -44,6 +44,7 @@ pub static RESOURCE: Resource = Resource {
         A::text("emailProvider", 255, "The provider, which presets hosts and ports. Recommended: exchange_online, exchange_server, gmail, gmail_api, google_oauth2, intermedia, office365_oauth2, microsoft_hma_oauth2, office_365, rackspace. Other values are kept.")
             .form(Form::Line),
         A::text("emailSignature", 65_535, "HTML appended to every mailing, above quoted text."),
+        A::number("emailsInDay", "Messages, in and out, that count towards `maxEmailsPerDay` now.").read_only(),
         A::text("ewsEndpoint", 255, "The URL of Exchange Web Services.").form(Form::Url),
         A::integer("ewsSslVerifyMode", 0, 4, "How the certificate of the EWS server is verified: 0 not at all, 1, 2 and 4 always.")
             .form(Form::OneOfNumbers(&[0, 1, 2, 4])),

@@ -11,9 +11,14 @@ use super::list::{Listed, Scalar};
 use super::problem::Problem;
 use super::secret::SealedSecret;
 use super::time::Timestamp;
+use super::user::User;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An owner counts as active for this long after the last sign of it.
+const ACTIVE: Duration = Duration::from_mins(10);
 
 /// The writable attributes that are not secrets, named as on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,6 +86,19 @@ impl Settings {
             ));
         }
         problems
+    }
+
+    /// How long after a sync the next one is due: shorter while the owner is active.
+    pub fn sync_frequency(&self, owner: Option<&User>, now: Timestamp) -> Duration {
+        let active = owner
+            .and_then(|owner| owner.last_active_at)
+            .is_some_and(|at| now.millis_since(at) <= i64::try_from(ACTIVE.as_millis()).unwrap_or(i64::MAX));
+        let seconds = if active {
+            self.sync_active_frequency.unwrap_or(600)
+        } else {
+            self.sync_passive_frequency.unwrap_or(1500)
+        };
+        Duration::from_secs(seconds)
     }
 
     /// The user name at the servers where none is set for one of them: the address.

@@ -77,8 +77,6 @@ pub struct Attempt {
     pub number: u32,
     pub started_at: Timestamp,
     pub phase: Phase,
-    /// The moment for which the attempt holds a slot of the rate limits.
-    pub slot: Timestamp,
     /// In the data phase: the recipients whom the server had refused, and why.
     #[serde(default)]
     pub refused: Vec<(String, Failure)>,

@@ -41,12 +41,16 @@ pub static RESOURCE: Resource = Resource {
         A::text("errorReason", 255, "Why the mailing failed, in a sentence.").read_only(),
         A::time("followUpTaskScheduledAt", "Kept as given."),
         A::text("followUpTaskType", 255, "Kept as given."),
+        A::boolean(
+            "includeUnsubscribeLink",
+            "Whether it tells its one recipient how to opt out, as mailings of type sequence and campaign always do.",
+        )
+        .preset(Preset::Boolean(false)),
         A::long_text("mailboxAddress", "The address of the mailbox when the mailing was created.").read_only(),
         A::text("mailingType", 255, "sequence, single or campaign.")
             .form(Form::OneOf(&["sequence", "single", "campaign"]))
             .listed()
-            .preset(Preset::Text("single"))
-            .read_only(),
+            .preset(Preset::Text("single")),
         A::time("markedAsSpamAt", "When a complaint came.").read_only(),
         A::text("messageId", 255, "The Message-ID, with angle brackets; it never changes.").read_only().listed(),
         A::text("notifyThreadCondition", 255, "Always null here.").read_only(),

@@ -33,8 +33,6 @@ pub enum Cause {
 pub struct Doubt {
     pub since: Timestamp,
     pub cause: Cause,
-    /// The moment for which the attempt holds a slot of the rate limits: given back if the mail did not leave.
-    pub slot: Timestamp,
     /// How often the sent folder was searched.
     #[serde(default)]
     pub asked: u32,
@@ -89,8 +87,8 @@ pub enum Resolution {
 
 impl Doubt {
     /// A doubt that begins now; the sent folder is asked at once.
-    pub fn new(cause: Cause, now: Timestamp, slot: Timestamp, refused: Vec<(String, Failure)>) -> Self {
-        Self { since: now, cause, slot, asked: 0, unanswered: 0, next: now, refused }
+    pub fn new(cause: Cause, now: Timestamp, refused: Vec<(String, Failure)>) -> Self {
+        Self { since: now, cause, asked: 0, unanswered: 0, next: now, refused }
     }
 
     /// What follows from an answer. Pure: the caller counts the answer in ([`Self::note`]) where it has to ask again.
@@ -151,7 +149,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn doubt(cause: Cause, asked: u32) -> Doubt {
-        Doubt { asked, ..Doubt::new(cause, NOW, NOW, Vec::new()) }
+        Doubt { asked, ..Doubt::new(cause, NOW, Vec::new()) }
     }
 
     fn known(files_copies: Option<bool>, hold: bool, resends: u32) -> Circumstances {

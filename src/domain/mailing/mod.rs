@@ -13,9 +13,14 @@ pub use sent_copy::{COPY_DELAY, COPY_TRIES, CopyState, SentCopy};
 pub use transition::{State, Trigger, transition};
 
 use super::list::{Listed, Scalar};
+use super::problem::Problem;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+/// Why a mailing with links cannot be sent, and what to do.
+pub const NO_PUBLIC_URL: &str =
+    "No public URL is configured: set public_url to the https address under which recipients reach this server.";
 
 /// A mailing as it is stored; its bodies have a record of their own ([`Content`]), written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +86,8 @@ pub struct Mailing {
     pub track_links: bool,
     #[serde(default)]
     pub track_opens: bool,
+    #[serde(default)]
+    pub include_unsubscribe_link: bool,
 }
 
 /// What a mailing says. Read when it is shown or composed.
@@ -107,6 +114,22 @@ pub struct Frozen {
     pub date: Timestamp,
     pub from_name: Option<String>,
     pub signature: Option<String>,
+    /// The mailbox's `optOutSignature`.
+    #[serde(default)]
+    pub opt_out: Option<String>,
+    /// What links are made of, where the mailing has any.
+    #[serde(default)]
+    pub links: Option<FrozenLinks>,
+    /// Addresses of copies that were left out of the header, being suppressed.
+    #[serde(default)]
+    pub left_out: Vec<String>,
+}
+
+/// What the links of a message start with, and the key they are made with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenLinks {
+    pub base: String,
+    pub key: u32,
 }
 
 impl Mailing {
@@ -122,6 +145,41 @@ impl Mailing {
             self.due = None;
         }
         true
+    }
+
+    /// Whether it must tell its recipient how to opt out.
+    pub fn needs_unsubscribe_link(&self) -> bool {
+        self.include_unsubscribe_link || matches!(self.mailing_type.as_str(), "sequence" | "campaign")
+    }
+
+    /// Whether it has links that lead to us, and so needs a public URL.
+    pub fn needs_links(&self) -> bool {
+        self.needs_unsubscribe_link() || self.track_opens || self.track_links
+    }
+
+    /// What keeps its links from being made: no public URL, or more recipients than an opt-out can be for.
+    pub fn link_problems(&self, public_url: Option<&str>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let unsubscribe = if self.include_unsubscribe_link { "includeUnsubscribeLink" } else { "mailingType" };
+        if public_url.is_none() {
+            let asked = [
+                (self.needs_unsubscribe_link(), unsubscribe),
+                (self.track_opens, "trackOpens"),
+                (self.track_links, "trackLinks"),
+            ];
+            for (_, name) in asked.into_iter().filter(|(asked, _)| *asked) {
+                let detail = format!("{name} needs links that lead back here. {NO_PUBLIC_URL}");
+                problems.push(Problem::attribute(name, detail));
+            }
+        }
+        if self.needs_unsubscribe_link() && self.recipients.len() > 1 {
+            let detail = format!(
+                "A mailing with an unsubscribe link has exactly one recipient; this one has {}. Create one mailing for each.",
+                self.recipients.len()
+            );
+            problems.push(Problem::attribute("to", detail));
+        }
+        problems
     }
 
     /// When the client wants it to go out.

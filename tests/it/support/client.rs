@@ -51,6 +51,12 @@ impl Client {
         Self { http, base: base.trim_end_matches('/').to_owned(), token: token.map(ToOwned::to_owned) }
     }
 
+    /// The same over connections of its own.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self::new(&self.base, self.token.as_deref())
+    }
+
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }

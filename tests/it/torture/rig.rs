@@ -11,6 +11,7 @@ use postroom::mailserver::MailServer;
 use postroom::net::{EgressRules, Network, SystemDialer, Trust};
 use postroom::runtime::{Failpoints, ManualClock, Runtime, SeededRandom};
 use postroom::send::SendEngine;
+use postroom::send::outlook::Outlook;
 use postroom::store::{SecretChange, Store, StoreError, get};
 use postroom::vault::{MasterKey, Vault};
 use secrecy::SecretString;
@@ -108,6 +109,7 @@ impl Rig {
             imap_host: imap.then(|| "127.0.0.1".into()),
             imap_port: imap.then(|| server.imap().port()),
             imap_ssl: Some(false),
+            send_requires_sync: Some(false),
             ..settings
         };
         let ids = block(store.write(move |work| {
@@ -157,7 +159,7 @@ impl Rig {
         let config = SendConfig { connections_per_mailbox: 1, ..SendConfig::default() };
         let engine = {
             let _inside = engine_runtime.enter();
-            SendEngine::start(store.clone(), connector, config)
+            SendEngine::start(store.clone(), connector, config, Outlook::default(), None)
         };
         let clock = self.clock.clone();
         let ended = block(async {

@@ -1,0 +1,123 @@
+//! `postroom suppression`: addresses that nobody in the organisation mails.
+
+use super::answer::{Document, cell, refused};
+use super::exit::{Exit, Failure};
+use super::input;
+use super::output::{Output, table, write_out};
+use super::session::Session;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum Suppression {
+    /// List the suppressed addresses
+    List {
+        /// Only those with this reason: unsubscribe, hardBounce, complaint, manual
+        #[arg(long, value_name = "REASON")]
+        reason: Option<String>,
+    },
+    /// Suppress an address
+    Add(Add),
+    /// Let an address be mailed again
+    Rm {
+        #[arg(value_name = "ID|EMAIL")]
+        address: String,
+    },
+    /// Suppress every address of a CSV file with the columns email, reason and note
+    Import {
+        /// - reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print every suppressed address as CSV
+    Export,
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// unsubscribe, hardBounce, complaint or manual
+    #[arg(long, value_name = "REASON", default_value = "manual")]
+    reason: String,
+    /// What to remember about it
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+pub async fn run(suppression: &Suppression, session: &Session, output: Output) -> Result<(), Failure> {
+    match suppression {
+        Suppression::List { reason } => {
+            let reason = reason.as_deref().map(|reason| ("filter[reason]", reason));
+            let query: Vec<(&str, &str)> = reason.into_iter().chain([("newFilterSyntax", "true")]).collect();
+            let found = session.list("suppressions", &query, usize::MAX).await?;
+            output.show(|| found.0.clone(), || found.ids(), || listed(&found))
+        }
+        Suppression::Add(add) => {
+            let attributes = json!({"email": add.email, "reason": add.reason, "note": add.note});
+            let body = json!({"data": {"type": "suppression", "attributes": attributes}});
+            let made = session.call("POST", "/api/v2/suppressions", Some(&body)).await?;
+            let text = || format!("{} is suppressed.", made.record().text("email"));
+            output.show(|| made.0.clone(), || made.record().id(), text)
+        }
+        Suppression::Rm { address } => {
+            let id = find(session, address).await?;
+            session.call("DELETE", &format!("/api/v2/suppressions/{id}"), None).await?;
+            let text = || format!("{address} can be mailed again.");
+            output.show(|| json!({"meta": {"deleted": id}}), String::new, text)
+        }
+        Suppression::Import { file } => import(file, session, output).await,
+        Suppression::Export => {
+            let answer = session.ask("GET", "/api/v2/suppressions/export", None).await?;
+            match refused(&answer) {
+                Some(failure) => Err(failure),
+                None => write_out(&answer.body),
+            }
+        }
+    }
+}
+
+async fn find(session: &Session, address: &str) -> Result<String, Failure> {
+    if !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(address.to_owned());
+    }
+    match session.by_email("suppressions", address).await? {
+        Some(found) => Ok(cell(&found["id"])),
+        None => Err(Failure::new(Exit::NotFound, format!("{address} is not suppressed."))),
+    }
+}
+
+async fn import(file: &std::path::Path, session: &Session, output: Output) -> Result<(), Failure> {
+    let list = input::text(file)?.into_bytes();
+    let answer = session.ask_as("POST", "/api/v2/suppressions/import", "text/csv", Some(list)).await?;
+    if let Some(failure) = refused(&answer) {
+        return Err(failure);
+    }
+    let done = Document::read(&answer.body)?;
+    let meta = &done.0["meta"];
+    let number = |name: &str| meta[name].as_u64().unwrap_or(0);
+    let text = || format!("{} addresses were added, {} were suppressed already.", number("added"), number("known"));
+    output.show(|| done.0.clone(), || number("added").to_string(), text)?;
+    let rejected = number("rejected");
+    if rejected == 0 {
+        return Ok(());
+    }
+    let mut text = format!("{rejected} lines could not be taken:");
+    for line in meta["rejectedLines"].as_array().into_iter().flatten() {
+        let _ = write!(text, "\n  line {}: {}", line["line"], cell(&line["detail"]));
+    }
+    Err(Failure::new(Exit::Partly, text))
+}
+
+fn listed(found: &Document) -> String {
+    let rows: Vec<Vec<String>> = found
+        .records()
+        .map(|record| {
+            let cells = ["email", "reason", "createdAt", "source", "note"].map(|name| record.text(name));
+            std::iter::once(record.id()).chain(cells).collect()
+        })
+        .collect();
+    table(&["ID", "ADDRESS", "REASON", "SINCE", "SOURCE", "NOTE"], &rows)
+}

@@ -1,0 +1,180 @@
+//! Sending limits as a mail server sees them: its own clock is the judge.
+
+use crate::support::instance::Instance;
+use postroom::mailserver::{Act, MailServer, Options, Point, Recipients, Rule};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+async fn mail_server() -> MailServer {
+    let options = Options { recipients: Recipients::Anybody, require_auth: false, ..Options::default() };
+    let server = MailServer::start(options).await.expect("the mail server starts");
+    for address in ["ann@demo.test", "bob@demo.test"] {
+        server.add_account(address, "secret");
+    }
+    server
+}
+
+fn sending(server: &MailServer) -> Value {
+    json!({"smtpHost": "127.0.0.1", "smtpPort": server.smtp().port(), "password": "secret"})
+}
+
+fn both_ways(server: &MailServer) -> Value {
+    let mut settings = sending(server);
+    (settings["imapHost"], settings["imapPort"]) = (json!("127.0.0.1"), json!(server.imap().port()));
+    settings
+}
+
+async fn mailing(postroom: &Instance, mailbox: u64, subject: &str) -> u64 {
+    postroom.mailing(mailbox, json!({"to": ["x@demo.test"], "subject": subject, "bodyText": "t"})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_window_holds_more_than_its_limit_over_restarts_by_the_servers_own_clock() {
+    const COUNT: usize = 3;
+    const PERIOD: i64 = 2_000;
+    const MAILINGS: usize = 20;
+    let (server, mut postroom) = (mail_server().await, Instance::start().await);
+    let mut settings = sending(&server);
+    (settings["sendThreshold"], settings["sendPeriod"]) = (json!(COUNT), json!(PERIOD / 1000));
+    let mailbox = postroom.mailbox("ann@demo.test", settings).await;
+    for number in 0..MAILINGS {
+        mailing(&postroom, mailbox, &number.to_string()).await;
+    }
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if server.accepted().len() >= MAILINGS {
+            break;
+        }
+        postroom = postroom.restart().await;
+    }
+    let times: Vec<i64> = server.accepted().iter().map(|accepted| accepted.at.millis()).collect();
+    assert_eq!(times.len(), MAILINGS);
+    for window in times.windows(COUNT + 1) {
+        assert!(window[COUNT] - window[0] >= PERIOD, "more than {COUNT} in {PERIOD} ms: {times:?}");
+    }
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_syncs_sends_only_after_a_sync_and_asks_for_it() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    // No sync can have come through when the mailing is queued.
+    let silent = server.script(Rule::new(Point::ImapConnect, Act::Drop));
+    let mailbox = postroom.mailbox("ann@demo.test", both_ways(&server)).await;
+    let waiting = mailing(&postroom, mailbox, "s").await;
+    let held = postroom.until("mailings", waiting, |shown| shown["delayReason"].is_string()).await;
+    assert!(held["delayReason"].as_str().unwrap().contains("sendRequiresSync"), "{held:#}");
+    let health = postroom.until("mailboxes", mailbox, |shown| shown["sendState"] == "paused").await;
+    assert!(health["sendStateReason"].as_str().unwrap().contains("synced"), "{health:#}");
+    assert_eq!(server.accepted().len(), 0);
+    server.clear(silent);
+    postroom.client.act(&format!("/api/v2/mailboxes/{mailbox}/actions/sync")).await.expect(200);
+    postroom.until_state(waiting, "delivered").await;
+    // After a restart the sync is not due for a long time; sending asks for it.
+    let postroom = postroom.restart().await;
+    let next = mailing(&postroom, mailbox, "after a restart").await;
+    postroom.until_state(next, "delivered").await;
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_others_put_into_the_mailbox_counts_and_copies_of_our_own_count_once() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    for number in 0..3 {
+        let raw = format!("From: x@else.test\r\nMessage-ID: <{number}@else.test>\r\nSubject: s\r\n\r\nt\r\n");
+        server.append("ann@demo.test", "INBOX", raw.as_bytes()).expect("it is filed");
+    }
+    let mut settings = both_ways(&server);
+    settings["maxEmailsPerDay"] = json!(5);
+    let mailbox = postroom.mailbox("ann@demo.test", settings).await;
+    postroom.until("mailboxes", mailbox, |shown| shown["emailsInDay"] == 3).await;
+    let to_itself = json!({"to": ["ann@demo.test"], "subject": "to myself", "bodyText": "t"});
+    let first = postroom.mailing(mailbox, to_itself).await;
+    postroom.until_state(first, "delivered").await;
+    postroom.client.act(&format!("/api/v2/mailboxes/{mailbox}/actions/sync")).await.expect(200);
+    let listed = format!("/api/v2/messages?filter[mailbox][id]={mailbox}");
+    for _ in 0..200 {
+        if postroom.client.get(&listed).await.json["data"].as_array().is_some_and(|all| all.len() == 4) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(postroom.client.get(&listed).await.json["data"].as_array().unwrap().len(), 4);
+    assert_eq!(postroom.attributes("mailboxes", mailbox).await["emailsInDay"], 4);
+    let second = mailing(&postroom, mailbox, "the fifth").await;
+    postroom.until_state(second, "delivered").await;
+    let third = mailing(&postroom, mailbox, "one too many").await;
+    let held = postroom.until("mailings", third, |shown| shown["state"] == "scheduled").await;
+    assert!(held["delayReason"].as_str().unwrap().contains("5 emails in 24 hours"), "{held:#}");
+    let health = postroom.attributes("mailboxes", mailbox).await;
+    assert_eq!((health["sendState"].as_str(), health["sentInDay"].as_u64()), (Some("limited"), Some(2)), "{health:#}");
+    assert!(health["nextSendAt"].is_string(), "{health:#}");
+    assert_eq!(server.accepted().len(), 2);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_costs_one_mailing_a_retry_and_all_its_mailboxes_wait() {
+    let closed = {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        listener.local_addr().expect("its number").port()
+    };
+    let postroom = Instance::start().await;
+    let settings = json!({"smtpHost": "127.0.0.1", "smtpPort": closed, "password": "secret"});
+    let ann = postroom.mailbox("ann@demo.test", settings.clone()).await;
+    let met = mailing(&postroom, ann, "meets it").await;
+    postroom.until("mailings", met, |shown| shown["retryCount"] == 1).await;
+    let bob = postroom.mailbox("bob@demo.test", settings).await;
+    let mut waiting = vec![mailing(&postroom, ann, "waits too").await];
+    for _ in 0..3 {
+        waiting.push(mailing(&postroom, bob, "waits").await);
+    }
+    for id in waiting {
+        let held = postroom.until("mailings", id, |shown| shown["delayReason"].is_string()).await;
+        assert_eq!(held["retryCount"], 0, "{held:#}");
+        assert_eq!(held["attempts"], json!([]), "{held:#}");
+    }
+    let health = postroom.attributes("mailboxes", bob).await;
+    assert_eq!(health["sendState"], "erroring", "{health:#}");
+    assert!(health["sendStateReason"].as_str().unwrap().contains("is in trouble"), "{health:#}");
+    assert!(health["nextSendAt"].is_string(), "{health:#}");
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_daily_limit_stays_below_the_providers() {
+    let postroom = Instance::start().await;
+    for (email, day) in [("ann@gmail.com", 450), ("ann@outlook.com", 270), ("ann@corp.example", 500)] {
+        let made = postroom.client.create("mailbox", "mailboxes", &json!({"email": email})).await;
+        assert_eq!(made["attributes"]["maxMailingsPerDay"], day, "{email}");
+        assert_eq!(made["attributes"]["maxMailingsPerWeek"], 5000, "{email}");
+    }
+    let own = json!({"email": "bob@gmail.com", "maxMailingsPerDay": 2000});
+    let made = postroom.client.create("mailbox", "mailboxes", &own).await;
+    assert_eq!(made["attributes"]["maxMailingsPerDay"], 2000);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_has_no_more_connections_than_it_may() {
+    let mut config = postroom::config::Config::default();
+    config.send.connections_per_host = 2;
+    let (server, postroom) = (mail_server().await, Instance::start_with(config).await);
+    let gate = postroom::mailserver::Gate::new();
+    server.script(Rule::new(Point::FinalDot, Act::Hold(gate.clone())));
+    let mut mailings = Vec::new();
+    for name in ["ann", "bob", "cora", "dora"] {
+        let mut settings = sending(&server);
+        settings["username"] = json!("ann@demo.test");
+        let mailbox = postroom.mailbox(&format!("{name}@demo.test"), settings).await;
+        mailings.push(mailing(&postroom, mailbox, name).await);
+    }
+    gate.arrived(2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(server.connections().smtp, 2);
+    gate.open();
+    for id in mailings {
+        postroom.until_state(id, "delivered").await;
+    }
+    postroom.stop().await;
+}
