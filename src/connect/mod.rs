@@ -13,6 +13,7 @@
 //! provokes ends its session only. Uses `providers`, `store`, `net`, `vault` and the ground floor.
 
 pub mod credential;
+mod discretion;
 pub mod effective;
 pub mod imap;
 pub mod live_test;

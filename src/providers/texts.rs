@@ -1,5 +1,6 @@
 //! What providers really mean by their refusals: a better kind and an advice for what the codes alone do not say.
 
+use super::hint::wait_asked_for;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 
 /// One way to say something.
@@ -25,6 +26,9 @@ pub fn refined(mut failure: Failure) -> Failure {
     if failure.kind == FailureKind::Doubt {
         return failure;
     }
+    if failure.kind == FailureKind::Temporary && failure.retry_after.is_none() {
+        failure.retry_after = wait_asked_for(line).map(|wait| wait.as_secs());
+    }
     let line = line.to_lowercase();
     let known = KNOWN
         .iter()
@@ -49,10 +53,12 @@ const APP_PASSWORD: &str =
     "The provider accepts only app passwords here: create one in the account's security settings and use that.";
 const SWITCHED_OFF: &str = "The provider has switched this protocol off for the account: switch IMAP access on in its mail settings, then try again.";
 const DAY_LIMIT: &str = "The provider's own sending limit is reached; it lifts by itself, usually within 24 hours. Lower maxMailingsPerDay.";
+const HOUR_LIMIT: &str = "The provider's limit per hour is reached; it lifts by itself within an hour or two. Set sendThreshold and sendPeriod below it.";
 const TOO_MANY: &str =
     "Too many connections or log-ins in a short time; other mail programs of the same account count as well.";
 
-/// The first that matches wins, so the more telling texts stand first.
+/// The first that matches wins, so the more telling texts stand first. Where no page is named, the texts are what the
+/// providers' servers answered, as quoted in their own help pages or in public trouble reports.
 const KNOWN: &[Known] = &[
     // Microsoft 365.
     auth(
@@ -84,6 +90,14 @@ const KNOWN: &[Known] = &[
     // Yahoo and AOL.
     auth(&["#authenticationfailure", "#mail-signon", "please generate an app password"], YAHOO_APP_PASSWORD),
     quota(&["exceeded your daily sending limit", "[sl01]"], DAY_LIMIT),
+    // Amazon SES (docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html): 454 for both.
+    quota(&["daily message quota exceeded"], DAY_LIMIT),
+    temporary(
+        &["maximum sending rate exceeded"],
+        "The provider takes fewer mailings per second; set sendThreshold and sendPeriod to what the account may send.",
+    ),
+    // cPanel's Exim (forums.cpanel.net/threads/697029, docs.cpanel.net "Max hourly emails"): 550 for a limit of the domain.
+    quota(&["exceeded the max emails per hour", "exceeded the max defers and failures per hour"], HOUR_LIMIT),
     // iCloud.
     auth(&["app-specific password"], APPLE_APP_PASSWORD),
     // Any server.
@@ -179,6 +193,15 @@ mod tests {
             (Authentication, Permanent, "[LIMIT] Too many sessions", Temporary, "other mail programs"),
             (Authentication, Auth, "[PRIVACYREQUIRED] Plaintext authentication disallowed", Config, "imapSsl"),
             (MailFrom, Permanent, "5.4.5 Daily user sending limit exceeded.", Quota, "maxMailingsPerDay"),
+            (FinalDot, Temporary, "Throttling failure: Daily message quota exceeded.", Quota, "maxMailingsPerDay"),
+            (FinalDot, Temporary, "Throttling failure: Maximum sending rate exceeded.", Temporary, "sendThreshold"),
+            (
+                FinalDot,
+                Permanent,
+                "Domain example.com has exceeded the max emails per hour (3/2 (150%)) allowed. Message discarded.",
+                Quota,
+                "sendThreshold",
+            ),
             (FinalDot, Permanent, "5.4.5 Daily user sending quota exceeded.", Quota, "maxMailingsPerDay"),
             (
                 RcptTo,

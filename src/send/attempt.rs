@@ -55,6 +55,7 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 }
 
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
+    let failpoints = &parts.runtime.failpoints;
     // Held until the message is gone: however many workers there are, large messages do not fill the memory.
     let _room = match mebibytes(&parts.store, started)?.min(ROOM) {
         0 => None,
@@ -70,7 +71,8 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
         eight_bit: message.eight_bit,
         smtputf8: message.needs_smtputf8 || !from.is_ascii() || ascii.iter().any(|address| !address.is_ascii()),
     };
-    let (mut session, fates) = envelope(parts, started, &from, &ascii, options).await?;
+    let envelope = Envelope { from: &from, recipients: &ascii, options, message: &message.bytes };
+    let (mut session, fates) = handed_over(parts, started, &envelope).await?;
     for ((address, _), fate) in recipients.iter().zip(&fates) {
         if let Err(failure) = fate {
             report.refused.push((address.clone(), refined(failure.clone())));
@@ -80,53 +82,79 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
         put_back(parts, started, session);
         return Ok(End::NobodyLeft);
     }
-    let (mailing, attempt) = (report.mailing, report.attempt);
-    let entered = parts.store.write_patiently(move |work| enter_data_phase(work, mailing, attempt)).await;
+    failpoints.pass("body.sent").await;
+    let (mailing, attempt, refused) = (report.mailing, report.attempt, report.refused.clone());
+    let entered = parts.store.write_patiently(move |work| enter_data_phase(work, mailing, attempt, &refused)).await;
+    // What cannot be recorded must not be sent: the session is dropped, and with it a message without its end.
     match entered {
         Ok(true) => {}
-        Ok(false) => {
-            session.quit().await;
-            return Err(not_recorded("the mailing is no longer under way"));
-        }
-        // What cannot be recorded must not be sent.
-        Err(error) => {
-            session.quit().await;
-            return Err(not_recorded(&error.to_string()));
-        }
+        Ok(false) => return Err(not_recorded("the mailing is no longer under way")),
+        Err(error) => return Err(not_recorded(&error.to_string())),
     }
-    let accepted = session.deliver(&message.bytes).await;
+    failpoints.pass("data.after_commit").await;
+    session.end_message().await?;
+    failpoints.pass("dot.sent").await;
+    let verdict = session.verdict().await;
+    failpoints.pass("reply.read").await;
     put_back(parts, started, session);
-    accepted.map(|line| End::Accepted { line })
+    verdict.map(|line| End::Accepted { line })
 }
 
-/// A session with the envelope accepted. A kept session that turns out to be dead is replaced once by a fresh one:
-/// servers close idle connections, and nothing has been sent yet.
-async fn envelope(
+/// What is said before the final dot.
+struct Envelope<'a> {
+    from: &'a str,
+    recipients: &'a [String],
+    options: EnvelopeOptions,
+    message: &'a [u8],
+}
+
+/// Each recipient's fate. Where the server accepted one, the message has followed, without its end.
+type Fates = Vec<Result<(), Failure>>;
+
+impl Envelope<'_> {
+    async fn hand_over(&self, session: &mut SmtpSession) -> Result<Fates, Failure> {
+        let fates = session.envelope(self.from, self.recipients, self.options).await?;
+        if fates.iter().any(Result::is_ok) {
+            session.hand_over(self.message).await?;
+        }
+        Ok(fates)
+    }
+}
+
+/// A session with the message handed over, but for its end. A kept session that has had enough (it is dead, 421, no
+/// further message) is replaced once by a fresh one: nothing can have been accepted, so no retry is spent on it.
+async fn handed_over(
     parts: &Parts,
     started: &Started,
-    from: &str,
-    recipients: &[String],
-    options: EnvelopeOptions,
-) -> Result<(SmtpSession, Vec<Result<(), Failure>>), Failure> {
+    envelope: &Envelope<'_>,
+) -> Result<(SmtpSession, Fates), Failure> {
     let mailbox = &started.mailbox;
     if let Some(mut kept) = parts.pool.take(mailbox.id, mailbox.generation) {
-        match kept.envelope(from, recipients, options).await {
+        match envelope.hand_over(&mut kept).await {
             Ok(fates) => return Ok((kept, fates)),
-            Err(failure) if kept.is_usable() => {
+            Err(failure) if kept.is_usable() && !may_be_the_session(&failure) => {
                 put_back(parts, started, kept);
                 return Err(failure);
             }
-            Err(_) => {}
+            Err(failure) => {
+                tracing::debug!(mailbox = mailbox.id, %failure, "a kept session had ended; another is opened");
+                parts.tasks.spawn(kept.quit());
+            }
         }
     }
     let mut fresh = parts.connector.open_smtp(&Draft::stored(mailbox), &mut Stages::new()).await?;
-    match fresh.envelope(from, recipients, options).await {
+    match envelope.hand_over(&mut fresh).await {
         Ok(fates) => Ok((fresh, fates)),
         Err(failure) => {
             put_back(parts, started, fresh);
             Err(failure)
         }
     }
+}
+
+/// Some servers take only so many messages in one session, and say so at MAIL FROM.
+fn may_be_the_session(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Temporary && failure.stage == Stage::MailFrom
 }
 
 fn put_back(parts: &Parts, started: &Started, session: SmtpSession) {

@@ -40,6 +40,8 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
         let (outlook, to_pardon) = (parts.outlook.clone(), std::mem::take(&mut recovered));
+        let failpoints = &parts.runtime.failpoints;
+        failpoints.pass(if settled.is_some() { "settle.before_commit" } else { "start.before_commit" }).await;
         let next = parts
             .store
             .write_patiently(move |work| {
@@ -53,8 +55,12 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
                 take_next(work, mailbox, &outlook, expire_after, public_url.as_deref()).map(Some)
             })
             .await;
+        if settled.is_some() && next.is_ok() {
+            failpoints.pass("settle.after_commit").await;
+        }
         match next {
             Ok(Some(Next::Start(started))) => {
+                failpoints.pass("start.after_commit").await;
                 let host = host_of(&EffectiveSettings::of(&started.mailbox));
                 let begun = parts.store.moment().steady;
                 let mut ended = attempt::run(parts, *started).await;

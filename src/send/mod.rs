@@ -4,12 +4,16 @@
 //!   store: inboxes synced in this run, and [`hosts`] in trouble.
 //! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
+//! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
+//!   not have left, `sent_copy` files what was accepted.
 //! * Nothing is lost: a mailing is under way only once that is on disk, and what a crash left behind is taken up again.
 //!   Nothing is doubled blindly: the phase in which a server may have accepted a message is on disk before it begins.
 //!
 //! Uses `connect` and what lies below it; reached from above through [`SendEngine`].
 
 mod attempt;
+mod doubt;
+mod errands;
 pub mod gate;
 pub mod hosts;
 mod lane;
@@ -18,6 +22,8 @@ pub mod outlook;
 mod pool;
 mod scheduler;
 mod screen;
+mod sent_copy;
+mod sent_folder;
 mod settle;
 mod start;
 
@@ -83,7 +89,9 @@ impl SendEngine {
             tasks: tasks.clone(),
             outlook,
         };
-        tasks.spawn(Scheduler::new(Arc::new(parts)).run());
+        let parts = Arc::new(parts);
+        tasks.spawn(errands::run(parts.clone()));
+        tasks.spawn(Scheduler::new(parts).run());
         Self { tasks }
     }
 

@@ -10,7 +10,7 @@ use super::{Parts, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::event::EventKind;
 use crate::domain::limits::Moment;
-use crate::domain::list::{ListQuery, Scalar, Test};
+use crate::domain::list::{ListQuery, Page, Scalar, Test};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Mailing, State};
 use crate::domain::time::Timestamp;
@@ -127,20 +127,26 @@ impl Scheduler {
 
     /// Takes up what the last run left under way, then learns what waits.
     async fn recover(&mut self) -> Result<(), StoreError> {
-        let query = ListQuery { count: false, ..ListQuery::all() }
+        let failpoints = self.parts.runtime.failpoints.clone();
+        let mut query = ListQuery { count: false, ..ListQuery::all() }
             .and("state", Test::OneOf(vec![Scalar::from(State::Delivering.name())]))
             .size(ListQuery::MAX_SIZE);
         loop {
+            let page = list::<Mailing>(&self.parts.store.read()?, &query)?;
+            // What is in doubt stays so until its sent folder has answered.
             let left: Vec<u64> =
-                list::<Mailing>(&self.parts.store.read()?, &query)?.items.iter().map(|mailing| mailing.id).collect();
-            if left.is_empty() {
-                break;
+                page.items.iter().filter(|mailing| mailing.doubt.is_none()).map(|mailing| mailing.id).collect();
+            if !left.is_empty() {
+                tracing::info!(mailings = left.len(), "taking up what was under way at the last stop");
+                failpoints.pass("recover.before_commit").await;
+                self.parts
+                    .store
+                    .write_patiently(move |work| left.iter().try_for_each(|id| settle::recover(work, *id)))
+                    .await?;
+                failpoints.pass("recover.after_commit").await;
             }
-            tracing::info!(mailings = left.len(), "taking up what was under way at the last stop");
-            self.parts
-                .store
-                .write_patiently(move |work| left.iter().try_for_each(|id| settle::recover(work, *id)))
-                .await?;
+            let Some(next) = page.next else { break };
+            query.page = Page::After(next);
         }
         self.read_all_heads()
     }

@@ -1,10 +1,11 @@
 //! What an attempt came to, and what follows: for each recipient, for the mailing, for the mailbox.
 
+use super::{doubt, sent_copy};
 use crate::domain::backoff::Backoff;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{AttemptRecord, Mailing, Outcome, RecipientState, Trigger};
+use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Mailing, Outcome, RecipientState, Trigger};
 use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
@@ -35,38 +36,18 @@ pub(super) enum End {
     Failed(Failure),
 }
 
-/// How many times a reply that never came is answered by sending again.
-const DOUBT_RESENDS: u32 = 1;
-
 /// Applies a report in one unit of work.
 pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError> {
     let now = work.now();
     let Some(before) = work.mailing(report.mailing)? else { return Ok(()) };
-    if before.attempt.as_ref().is_none_or(|attempt| attempt.number != report.attempt) {
+    let Some(attempt) = before.attempt.clone().filter(|attempt| attempt.number == report.attempt) else {
         return Ok(());
-    }
+    };
     let mut mailing = before.clone();
     mailing.attempt = None;
     mailing.size = report.size.or(mailing.size);
 
-    let mut deferred: Option<&Failure> = None;
-    let mut troubled: Option<&Failure> = None;
-    for (address, failure) in &report.refused {
-        mailing.attempts.push(AttemptRecord::failed(now, failure));
-        if failure.kind == FailureKind::Permanent {
-            finish_recipients(&mut mailing, Some(address), RecipientState::Failed, now, &failure.explain());
-            if is_bad_address(failure.enhanced, failure.server.as_deref().unwrap_or_default()) {
-                let bounced = Suppression::new(address, Reason::HardBounce, "server", now);
-                work.suppress(bounced.mailing(mailing.id))?;
-            }
-        } else {
-            deferred = Some(failure);
-        }
-        // A quota or a credential that is refused at RCPT concerns every further mailing too.
-        if matches!(failure.scope, Scope::Mailbox) && matches!(failure.kind, FailureKind::Quota | FailureKind::Auth) {
-            troubled = Some(failure);
-        }
-    }
+    let refused = take_refusals(work, &mut mailing, &report.refused)?;
     // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
     if matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
         work.spend_slot(mailing.mailbox_id, mailing.id)?;
@@ -76,36 +57,93 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     match &report.end {
         End::Accepted { line } => {
             mailing.attempts.push(AttemptRecord::accepted(now, line));
-            let still_deferred: Vec<String> = report
-                .refused
-                .iter()
-                .filter(|(_, failure)| failure.kind != FailureKind::Permanent)
-                .map(|(address, _)| address.clone())
-                .collect();
-            finish_others(&mut mailing, &still_deferred, now, line);
-            mailing.delivered_at = mailing.delivered_at.or(Some(now));
+            accept(&mut mailing, &report.refused, now, line);
+            sent_copy::want(work, &mut mailing)?;
             succeeded(work, mailing.mailbox_id)?;
         }
-        End::NobodyLeft if troubled.is_none() => succeeded(work, mailing.mailbox_id)?,
+        End::NobodyLeft if refused.troubled.is_none() => succeeded(work, mailing.mailbox_id)?,
         End::NobodyLeft => {}
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
-            if report.spared {
+            if failure.kind == FailureKind::Doubt {
+                mailing.doubt = Some(Doubt::new(Cause::Silence, now, report.refused.clone()));
+                doubt::begin(work, &mut mailing)?;
+            } else if report.spared {
                 requeue(&mut mailing, now);
             } else {
-                after_failure(work, &mut mailing, failure)?;
+                after_failure(work, &mut mailing, failure, attempt.started_at)?;
             }
         }
     }
-    if let Some(failure) = troubled {
-        pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX)?;
+    if let Some(failure) = refused.troubled {
+        pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, attempt.started_at)?;
     }
     if !matches!(report.end, End::Failed(_)) {
-        conclude(&mut mailing, deferred, now, &*work.runtime().random.clone(), max_retries(work, before.mailbox_id)?);
+        let retries = max_retries(work, before.mailbox_id)?;
+        conclude(&mut mailing, refused.deferred, now, &*work.runtime().random.clone(), retries);
     }
+    save(work, &before, mailing)
+}
+
+/// Writes the mailing with no more attempts than are kept.
+pub(super) fn save(work: &mut Work, before: &Mailing, mut mailing: Mailing) -> Result<(), StoreError> {
     let surplus = mailing.attempts.len().saturating_sub(AttemptRecord::KEPT);
     mailing.attempts.drain(..surplus);
-    work.save_mailing(&before, &mailing)
+    work.save_mailing(before, &mailing)
+}
+
+/// What the refusals of single recipients leave to be done.
+struct Refused<'a> {
+    /// Somebody may be accepted at another time.
+    deferred: Option<&'a Failure>,
+    /// It was the mailbox that was refused.
+    troubled: Option<&'a Failure>,
+}
+
+fn take_refusals<'a>(
+    work: &mut Work,
+    mailing: &mut Mailing,
+    refused: &'a [(String, Failure)],
+) -> Result<Refused<'a>, StoreError> {
+    let now = work.now();
+    let mut found = Refused { deferred: deferred(refused), troubled: None };
+    for (address, failure) in refused {
+        mailing.attempts.push(AttemptRecord::failed(now, failure));
+        if failure.kind == FailureKind::Permanent {
+            finish_recipients(mailing, Some(address), RecipientState::Failed, now, &failure.explain());
+            if is_bad_address(failure.enhanced, failure.server.as_deref().unwrap_or_default()) {
+                let bounced = Suppression::new(address, Reason::HardBounce, "server", now);
+                work.suppress(bounced.mailing(mailing.id))?;
+            }
+        }
+        // A quota or a credential that is refused at RCPT concerns every further mailing too.
+        if concerns_mailbox(failure) {
+            found.troubled = Some(failure);
+        }
+    }
+    Ok(found)
+}
+
+/// The refusal that lets recipients be tried again; one that concerns the mailbox says more than one of a recipient.
+pub(super) fn deferred(refused: &[(String, Failure)]) -> Option<&Failure> {
+    let open = || refused.iter().map(|(_, failure)| failure).filter(|failure| failure.kind != FailureKind::Permanent);
+    open().find(|failure| concerns_mailbox(failure)).or_else(|| open().next_back())
+}
+
+fn concerns_mailbox(failure: &Failure) -> bool {
+    failure.scope == Scope::Mailbox
+        && matches!(failure.kind, FailureKind::Quota | FailureKind::Auth | FailureKind::Config)
+}
+
+/// Everybody who was handed over and not refused has been accepted.
+pub(super) fn accept(mailing: &mut Mailing, refused: &[(String, Failure)], now: Timestamp, line: &str) {
+    let still_deferred: Vec<String> = refused
+        .iter()
+        .filter(|(_, failure)| failure.kind != FailureKind::Permanent)
+        .map(|(address, _)| address.clone())
+        .collect();
+    finish_others(mailing, &still_deferred, now, line);
+    mailing.delivered_at = mailing.delivered_at.or(Some(now));
 }
 
 /// After a crash: an attempt that had not reached its data phase is simply taken back; one that had is doubt.
@@ -113,7 +151,8 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
     use crate::domain::mailing::{Phase, State};
     let now = work.now();
     let Some(before) = work.mailing(id)? else { return Ok(()) };
-    if before.state != State::Delivering {
+    // One in doubt is under way no longer: the sent folder is being asked about it.
+    if before.state != State::Delivering || before.doubt.is_some() {
         return Ok(());
     }
     let mut mailing = before.clone();
@@ -122,6 +161,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
         Some(attempt) if attempt.phase == Phase::Data => {
             // The mail may have left at any moment until now.
             work.spend_slot(mailing.mailbox_id, mailing.id)?;
+            take_refusals(work, &mut mailing, &attempt.refused)?;
             let failure = Failure::new(
                 FailureKind::Doubt,
                 Scope::Message,
@@ -129,28 +169,33 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
                 "Postroom stopped while the message was being handed over; the server may have accepted it.",
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
-            if holds(work, mailing.mailbox_id)? {
-                fail(&mut mailing, now, DOUBT_HELD);
-            } else {
-                requeue(&mut mailing, now);
-            }
+            mailing.doubt = Some(Doubt::new(Cause::Stop, now, attempt.refused.clone()));
+            doubt::begin(work, &mut mailing)?;
         }
         _ => {
             work.free_slot(mailing.mailbox_id, mailing.id)?;
             requeue(&mut mailing, now);
         }
     }
-    work.save_mailing(&before, &mailing)
+    save(work, &before, mailing)
 }
 
-const DOUBT_HELD: &str = "Nobody can tell whether the server accepted this mailing, and the mailbox's doubtPolicy is hold. Retry it to send it again.";
-const DOUBT_TWICE: &str = "Twice the server gave no answer after the end of the message; it may have been delivered. Retry it to send it again.";
-
 /// What is left to do once the server has spoken about every recipient.
-fn conclude(mailing: &mut Mailing, deferred: Option<&Failure>, now: Timestamp, random: &dyn Random, retries: u32) {
+pub(super) fn conclude(
+    mailing: &mut Mailing,
+    deferred: Option<&Failure>,
+    now: Timestamp,
+    random: &dyn Random,
+    retries: u32,
+) {
     if mailing.waiting().next().is_some()
         && let Some(failure) = deferred
     {
+        if failure.scope == Scope::Mailbox {
+            // The mailbox's trouble is nobody's retry: they wait for the probe.
+            requeue(mailing, now);
+            return;
+        }
         if retry(mailing, failure, now, random, retries) {
             return;
         }
@@ -169,34 +214,31 @@ fn conclude(mailing: &mut Mailing, deferred: Option<&Failure>, now: Timestamp, r
     }
 }
 
-fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure) -> Result<(), StoreError> {
+fn after_failure(
+    work: &mut Work,
+    mailing: &mut Mailing,
+    failure: &Failure,
+    started_at: Timestamp,
+) -> Result<(), StoreError> {
     let now = work.now();
     let random = work.runtime().random.clone();
     match (failure.kind, failure.scope) {
-        (FailureKind::Doubt, _) => {
-            if holds(work, mailing.mailbox_id)? {
-                fail(mailing, now, DOUBT_HELD);
-            } else if mailing.doubt_resends >= DOUBT_RESENDS {
-                fail(mailing, now, DOUBT_TWICE);
-            } else {
-                mailing.doubt_resends += 1;
-                let wait = Backoff::MAILING.wait(1, random.below(401));
-                again(mailing, now, now.plus(wait));
-                mailing.retry_at = mailing.due;
-            }
-        }
         (FailureKind::Permanent, Scope::Message | Scope::Recipient) => {
             finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
             conclude(mailing, None, now, &*random, 0);
         }
         // The mailbox's trouble is nobody's retry: the mailing waits for the probe.
         (FailureKind::Auth | FailureKind::Quota | FailureKind::Config | FailureKind::Permanent, _) => {
-            pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX)?;
+            pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, started_at)?;
             requeue(mailing, now);
         }
-        (FailureKind::Temporary, scope) => {
-            if matches!(scope, Scope::Host | Scope::Mailbox) {
-                pause(work, mailing.mailbox_id, failure, Backoff::HOST)?;
+        (FailureKind::Temporary, Scope::Mailbox) => {
+            pause(work, mailing.mailbox_id, failure, Backoff::HOST, started_at)?;
+            requeue(mailing, now);
+        }
+        (FailureKind::Temporary | FailureKind::Doubt, scope) => {
+            if scope == Scope::Host {
+                pause(work, mailing.mailbox_id, failure, Backoff::HOST, started_at)?;
             }
             let retries = max_retries(work, mailing.mailbox_id)?;
             if !retry(mailing, failure, now, &*random, retries) {
@@ -209,7 +251,13 @@ fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure) -> R
 }
 
 /// Schedules another try; `false` if none is left.
-fn retry(mailing: &mut Mailing, failure: &Failure, now: Timestamp, random: &dyn Random, retries: u32) -> bool {
+pub(super) fn retry(
+    mailing: &mut Mailing,
+    failure: &Failure,
+    now: Timestamp,
+    random: &dyn Random,
+    retries: u32,
+) -> bool {
     if mailing.retry_count >= retries {
         return false;
     }
@@ -223,26 +271,32 @@ fn retry(mailing: &mut Mailing, failure: &Failure, now: Timestamp, random: &dyn 
 }
 
 /// Back into the queue, not before a moment.
-fn again(mailing: &mut Mailing, now: Timestamp, due: Timestamp) {
+pub(super) fn again(mailing: &mut Mailing, now: Timestamp, due: Timestamp) {
     mailing.apply(Trigger::Delay, now);
     mailing.due = Some(due);
 }
 
 /// Back into the queue, at its old place.
-fn requeue(mailing: &mut Mailing, now: Timestamp) {
+pub(super) fn requeue(mailing: &mut Mailing, now: Timestamp) {
     again(mailing, now, mailing.wanted_at());
 }
 
-fn fail(mailing: &mut Mailing, now: Timestamp, reason: &str) {
+pub(super) fn fail(mailing: &mut Mailing, now: Timestamp, reason: &str) {
     mailing.apply(Trigger::Fail, now);
     mailing.error_reason = Some(reason.chars().take(255).collect());
 }
 
-fn accepted(outcome: Option<&Outcome>) -> bool {
+pub(super) fn accepted(outcome: Option<&Outcome>) -> bool {
     outcome.is_some_and(|outcome| outcome.state == RecipientState::Accepted)
 }
 
-fn finish_recipients(mailing: &mut Mailing, only: Option<&str>, state: RecipientState, at: Timestamp, answer: &str) {
+pub(super) fn finish_recipients(
+    mailing: &mut Mailing,
+    only: Option<&str>,
+    state: RecipientState,
+    at: Timestamp,
+    answer: &str,
+) {
     for recipient in &mut mailing.recipients {
         if recipient.outcome.is_none() && only.is_none_or(|address| recipient.address == address) {
             recipient.outcome = Some(Outcome { state, at, answer: Some(answer.to_owned()) });
@@ -258,11 +312,7 @@ fn finish_others(mailing: &mut Mailing, except: &[String], at: Timestamp, line: 
     }
 }
 
-fn holds(work: &Work, mailbox: u64) -> Result<bool, StoreError> {
-    Ok(get::<Mailbox>(work, mailbox)?.is_some_and(|mailbox| mailbox.settings.doubt_policy.as_deref() == Some("hold")))
-}
-
-fn max_retries(work: &Work, mailbox: u64) -> Result<u32, StoreError> {
+pub(super) fn max_retries(work: &Work, mailbox: u64) -> Result<u32, StoreError> {
     // A mailbox that is gone lets its last attempts end.
     Ok(get::<Mailbox>(work, mailbox)?.map_or(0, |mailbox| mailbox.settings.send_max_retries.unwrap_or(10)))
 }
@@ -280,11 +330,22 @@ fn succeeded(work: &mut Work, id: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Stops the mailbox until its next probe.
-fn pause(work: &mut Work, id: u64, failure: &Failure, backoff: Backoff) -> Result<(), StoreError> {
+/// Stops the mailbox until its next probe. Attempts that were under way together are one try: only the first of their
+/// failures counts.
+fn pause(
+    work: &mut Work,
+    id: u64,
+    failure: &Failure,
+    backoff: Backoff,
+    started_at: Timestamp,
+) -> Result<(), StoreError> {
     let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
     let now = work.now();
     let mut status = status(work, id)?;
+    let counted = status.send.failure.is_some() && status.send.errored_at.is_some_and(|at| at > started_at);
+    if counted {
+        return Ok(());
+    }
     let before = status.send.state();
     let roll = work.runtime().random.below(401);
     let asked = std::time::Duration::from_secs(failure.retry_after.unwrap_or(0));

@@ -3,12 +3,14 @@
 use super::gate::{self, Gate, Question, Why};
 use super::outlook::Outlook;
 use super::screen::screened;
+use crate::domain::failure::Failure;
 use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, RecipientKind, State, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
-use crate::store::{StoreError, Work, content, due_head, get, link_keys, status};
+use crate::store::{Reader, StoreError, Work, content, due_head, get, link_keys, status};
+use crate::vault::Vault;
 use std::time::Duration;
 
 /// How many expired mailings are failed in one unit of work.
@@ -99,7 +101,7 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
     mailing.apply(Trigger::Start, now);
     mailing.retry_at = None;
     let number = mailing.attempt.as_ref().map_or(mailing.retry_count + 1, |attempt| attempt.number + 1);
-    mailing.attempt = Some(Attempt { number, started_at: now, phase: Phase::Connecting });
+    mailing.attempt = Some(Attempt { number, started_at: now, phase: Phase::Connecting, refused: Vec::new() });
     let recipients = u64::try_from(mailing.waiting().count()).unwrap_or(u64::MAX);
     work.hold_slot(mailbox.id, mailing.id, recipients)?;
     let mut content = content(work, mailing.id)?;
@@ -118,12 +120,17 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
         });
         work.put_content(mailing.id, &content)?;
     }
-    let link_key = match content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref()) {
-        Some(links) => link_keys(work, work.vault())?.with_id(links.key).cloned(),
-        None => None,
-    };
+    let link_key = link_key(work, work.vault(), &content)?;
     work.save_mailing(&queued, &mailing)?;
     Ok(Started { mailing, content, mailbox, link_key })
+}
+
+/// The key that the links of a mailing are made with, once that is frozen.
+pub(super) fn link_key(reader: &impl Reader, vault: &Vault, content: &Content) -> Result<Option<LinkKey>, StoreError> {
+    match content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref()) {
+        Some(links) => Ok(link_keys(reader, vault)?.with_id(links.key).cloned()),
+        None => Ok(None),
+    }
 }
 
 /// Copies that no attempt was made for: the header does not name them.
@@ -150,12 +157,21 @@ fn expire(work: &mut Work, before: &Mailing, expire_after: Duration) -> Result<(
     work.save_mailing(before, &after)
 }
 
-/// The commit before any byte that could make the server accept the message: from here on a crash is doubt.
-pub(super) fn enter_data_phase(work: &mut Work, mailing: u64, attempt: u32) -> Result<bool, StoreError> {
+/// The commit before any byte that could make the server accept the message: from here on a crash is doubt. Whom the
+/// server has refused already is kept with it.
+pub(super) fn enter_data_phase(
+    work: &mut Work,
+    mailing: u64,
+    attempt: u32,
+    refused: &[(String, Failure)],
+) -> Result<bool, StoreError> {
     let Some(before) = work.mailing(mailing)? else { return Ok(false) };
     let mut after = before.clone();
     match &mut after.attempt {
-        Some(under_way) if under_way.number == attempt => under_way.phase = Phase::Data,
+        Some(under_way) if under_way.number == attempt => {
+            under_way.phase = Phase::Data;
+            under_way.refused = refused.to_vec();
+        }
         _ => return Ok(false),
     }
     work.save_mailing(&before, &after)?;

@@ -4,7 +4,8 @@ use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, find, get};
 use super::tables::{
-    CONTENTS, DUE, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER, Table,
+    CONTENTS, DUE, ERRANDS, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER,
+    Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
@@ -91,6 +92,22 @@ pub fn waiting_mailings(reader: &impl Reader, mailbox: u64, limit: usize) -> Res
     Ok(ids)
 }
 
+fn errand_key(mailing: &Mailing) -> Option<Vec<u8>> {
+    mailing.errand_at().map(|at| Key::new().number(at.millis()).id(mailing.id).build())
+}
+
+/// The next errands to the sent folders, the earliest first: when, and about which mailing.
+pub fn errands(reader: &impl Reader, limit: usize) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    let mut found = Vec::new();
+    reader.scan(ERRANDS, Keys::all(), false, |key, _| {
+        let at = key.first_chunk::<8>().copied().map(u64::from_be_bytes);
+        let at = at.ok_or_else(|| StoreError::Corrupt("an errand's key of the wrong length".into()))?;
+        found.push((Timestamp::from_millis((at ^ (1 << 63)).cast_signed()), trailing_id(key)?));
+        if found.len() == limit { STOP } else { GO_ON }
+    })?;
+    Ok(found)
+}
+
 impl Work<'_> {
     /// Adds a mailing; the id of `mailing` is ignored.
     pub fn create_mailing(&mut self, mut mailing: Mailing, content: &Content) -> Result<Mailing, StoreError> {
@@ -115,6 +132,15 @@ impl Work<'_> {
             }
             if let Some(key) = new {
                 self.put(DUE, &key, &[])?;
+            }
+        }
+        let (old, new) = (errand_key(before), errand_key(after));
+        if old != new {
+            if let Some(key) = old {
+                self.remove(ERRANDS, &key)?;
+            }
+            if let Some(key) = new {
+                self.put(ERRANDS, &key, &[])?;
             }
         }
         self.put_record(Some(before), after)?;
@@ -161,6 +187,9 @@ impl Work<'_> {
         let content = content(self, mailing.id)?;
         self.use_attachments(mailing.id, &content.attachments, &[])?;
         self.remove_recipients(mailing)?;
+        if let Some(key) = errand_key(mailing) {
+            self.remove(ERRANDS, &key)?;
+        }
         self.remove(CONTENTS, &Key::new().id(mailing.id).build())?;
         self.remove_record(mailing)?;
         self.mailing_event(EventKind::MailingDestroyed, mailing)

@@ -46,7 +46,7 @@ pub use idempotency::{FirstAnswer, first_answer};
 pub use link_keys::link_keys;
 pub use mail_aliases::{alias_by_email, aliases_of};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
-pub use mailings::{content, due_head, due_heads, mailing_by_message_id, waiting_mailings};
+pub use mailings::{content, due_head, due_heads, errands, mailing_by_message_id, waiting_mailings};
 pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
 pub use org_settings::org_settings;
 pub use query::list;

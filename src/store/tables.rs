@@ -61,6 +61,8 @@ tables! {
     MAIL_ALIASES_BY_MAILBOX = "mailAliases.mailbox";
     /// (mailbox, due, mailing): what waits, in the order in which it may go out.
     DUE = "mailings.due";
+    /// (moment, mailing): when a sent folder is to be asked about a mailing, or given a copy of it.
+    ERRANDS = "mailings.errands";
     /// (mailbox, mailing) → recipients: attempts under way, which count in every window of the sending limits.
     SLOTS_HELD = "slots.held";
     /// (mailbox, number) → when mail left and for how many recipients, in the order in which it left.

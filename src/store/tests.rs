@@ -6,14 +6,17 @@ use crate::domain::list::{Filter, ListQuery, Page, Scalar, SortKey, Test};
 use crate::domain::mailing::{Content, Mailing, State};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, User};
-use crate::runtime::{ManualClock, Runtime, SeededRandom};
+use crate::runtime::{ManualClock, NoFailpoints, Runtime, SeededRandom};
 use crate::vault::MasterKey;
 use std::sync::Arc;
 use std::time::Duration;
 
 fn runtime() -> (Runtime, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-07-08T18:40:47Z").unwrap()));
-    (Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)) }, clock)
+    (
+        Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)), failpoints: Arc::new(NoFailpoints) },
+        clock,
+    )
 }
 
 fn vault(seed: u64) -> Vault {
@@ -58,6 +61,8 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         attempt: None,
         attempts: Vec::new(),
         doubt_resends: 0,
+        doubt: None,
+        sent_copy: None,
         size: None,
         retry_at: None,
         retry_count: 0,

@@ -3,11 +3,12 @@
 
 use super::source::Fetched;
 use crate::domain::classification::{Classification, Nature};
+use crate::domain::event::EventKind;
 use crate::domain::mailbox::{Mailbox, address_key};
 use crate::domain::mailing::Trigger;
 use crate::domain::message::{Direction, FolderCursor, Message};
 use crate::mime::{self, Incoming};
-use crate::store::{ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity};
+use crate::store::{ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, status};
 use ring::digest::{SHA256, digest};
 use std::fmt::Write as _;
 
@@ -116,6 +117,7 @@ pub(super) fn commit(
         return Ok(0);
     }
     let mut new = 0;
+    let mut files_copies = status(work, origin.mailbox)?.files_sent_copies;
     for prepared in batch {
         let place = ServerPlace {
             mailbox: origin.mailbox,
@@ -133,9 +135,44 @@ pub(super) fn commit(
             work.create_message(message, &prepared.identity, &prepared.raw)?
         };
         work.place_message(&place, id)?;
+        if origin.role == FolderRole::Sent {
+            learn_from_copy(work, origin, &prepared.message, &mut files_copies)?;
+        }
     }
     work.put_cursor(origin.mailbox, &origin.folder, cursor)?;
     Ok(new)
+}
+
+/// A copy of a mailing that we did not file ourselves: the server files what it accepts. That settles the doubt about a
+/// mailing too: it is asked about now.
+fn learn_from_copy(
+    work: &mut Work,
+    origin: &Origin,
+    message: &Message,
+    known: &mut Option<bool>,
+) -> Result<(), StoreError> {
+    let Some(id) = &message.message_id else { return Ok(()) };
+    let Some(before) = mailing_by_message_id(work, id)?.filter(|mailing| mailing.mailbox_id == origin.mailbox) else {
+        return Ok(());
+    };
+    let may_be_ours = before.sent_copy.as_ref().is_some_and(|copy| copy.begun);
+    // One that was also received may have been moved here by a person or a filter.
+    let received = before.recipients.iter().any(|recipient| address_key(&recipient.address) == origin.address);
+    if !may_be_ours && !received && *known != Some(true) {
+        *known = Some(true);
+        let mut health = status(work, origin.mailbox)?;
+        health.files_sent_copies = *known;
+        work.put_status(origin.mailbox, &health)?;
+    }
+    if before.doubt.is_some() {
+        let mut after = before.clone();
+        if let Some(doubt) = &mut after.doubt {
+            doubt.next = work.now();
+        }
+        work.save_mailing(&before, &after)?;
+        work.mailing_event(EventKind::MailingUpdated, &after)?;
+    }
+    Ok(())
 }
 
 /// Finds the mailing that a message answers, or is the copy of, and lets the mailing know.

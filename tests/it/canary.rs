@@ -223,6 +223,7 @@ async fn no_secret_comes_out_of_an_answer_a_log_or_the_data_directory() {
     ear.act(&format!("{path}/actions/testSend")).await.expect(422);
     let mailing = postroom.mailing(id, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
     postroom.until("mailboxes", id, |shown| shown["sendState"] == "authFailed").await;
+    repeated_later(&postroom, &ear).await;
     ear.write("PATCH", &path, &json!({"sendPeriod": 61, "validateSend": true}), Some(id)).await.expect(422);
     ear.act(&format!("{path}/actions/testSync")).await.expect(422);
     let nowhere = json!({
@@ -276,6 +277,38 @@ async fn no_secret_comes_out_of_an_answer_a_log_or_the_data_directory() {
     for (name, octets) in left.iter().chain([&("an answer".to_owned(), heard), &("the log".to_owned(), logged)]) {
         absent(name, octets, &key);
     }
+}
+
+/// A server that takes the password and repeats it in what it says afterwards, over SMTP and over IMAP.
+async fn repeated_later(postroom: &Instance, ear: &Ear) {
+    let options = Options { recipients: Recipients::Anybody, ..Options::default() };
+    let echo = MailServer::start(options).await.expect("the mail server starts");
+    echo.add_account("later@demo.test", PASSWORD);
+    let initial = BASE64_STANDARD.encode(format!("\0later@demo.test\0{PASSWORD}"));
+    echo.script(Rule::new(Point::RcptTo, Act::Reply(format!("550 5.1.1 No {PASSWORD} here"))).to("rcpt@demo.test"));
+    echo.script(Rule::new(Point::Data, Act::Reply(format!("554 5.6.0 {initial}"))).to("data@demo.test"));
+    echo.script(
+        Rule::new(Point::FinalDot, Act::Reply(format!("554-5.7.1 No\n554 5.7.1 {PASSWORD}"))).to("dot@demo.test"),
+    );
+    echo.script(
+        Rule::new(Point::FinalReply, Act::Raw(format!("250 2.0.0 {PASSWORD}\r\n").into())).to("fine@demo.test"),
+    );
+    echo.script(Rule::new(Point::ImapCommand("LIST"), Act::Reply(format!("{{tag}} NO {PASSWORD}"))));
+    let settings = json!({
+        "smtpHost": "127.0.0.1", "smtpPort": echo.smtp().port(), "imapHost": "127.0.0.1",
+        "imapPort": echo.imap().port(), "password": PASSWORD, "sendRequiresSync": false,
+    });
+    let id = postroom.mailbox("later@demo.test", settings).await;
+    ear.act(&format!("/api/v2/mailboxes/{id}/actions/testSync")).await.expect(422);
+    for (name, state) in [("rcpt", "failed"), ("data", "failed"), ("dot", "failed"), ("fine", "delivered")] {
+        let to = format!("{name}@demo.test");
+        let mailing = postroom.mailing(id, json!({"to": [to], "subject": "s", "bodyText": "t"})).await;
+        let shown = postroom.until_state(mailing, state).await;
+        assert!(shown["attempts"][0]["text"].as_str().expect("a text").contains("not shown"), "{shown:#}");
+        ear.get(&format!("/api/v2/mailings/{mailing}")).await;
+    }
+    postroom.until("mailboxes", id, |shown| shown["syncErroredAt"].is_string()).await;
+    ear.get(&format!("/api/v2/mailboxes/{id}")).await;
 }
 
 /// Requests that fail with secrets in them.

@@ -1,5 +1,9 @@
 //! `kill -9` at random moments under load: what was acknowledged arrives, and nothing arrives twice but what was in
 //! doubt when the process died. Seeded; the seed is printed and `POSTROOM_TEST_SEED` repeats a run.
+//!
+//! The quick form kills 100 times. `POSTROOM_TORTURE=long` kills 1,000 times over at least 10,000 mailings, the sink
+//! answering after 0 to 50 ms, and then prints the rate of extra copies with kills at least five seconds apart. Each
+//! run ends with one row of the table.
 
 use crate::support::binary::Home;
 use crate::support::client::{Client, Request};
@@ -29,12 +33,47 @@ fn seed() -> u64 {
     seed.unwrap_or_else(|| now_millis().unsigned_abs() % 1_000_000)
 }
 
-/// How many kills; `POSTROOM_TEST_KILLS` asks for a longer run.
-fn kills() -> u64 {
-    std::env::var("POSTROOM_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(100)
+/// How hard a run is.
+struct Form {
+    name: &'static str,
+    kills: u64,
+    /// The least that must have been acknowledged for the run to mean anything.
+    mailings: usize,
+    /// How long the server lives between two kills, in milliseconds: at least, and how much more at most.
+    life: (u64, u64),
+    /// How long the sink keeps clients waiting for the reply to the final dot: every third for the first of these, every
+    /// third of the others for the second, and so on.
+    slow: &'static [Duration],
+    /// The most extra copies, in thousandths of what was acknowledged.
+    permille: u64,
+    /// How long a client rests between two mailings, in milliseconds at most.
+    rest: u64,
 }
 
-async fn sink() -> MailServer {
+const QUICK: Form =
+    Form { name: "quick", kills: 100, mailings: 200, life: (20, 180), slow: &[SLOW_REPLY], permille: 1000, rest: 12 };
+const LONG: Form = Form {
+    name: "long",
+    kills: 1000,
+    mailings: 10_000,
+    life: (50, 450),
+    slow: &[SLOW_REPLY, Duration::from_millis(25), Duration::from_millis(50)],
+    permille: 1000,
+    rest: 40,
+};
+const APART: Form = Form { name: "5 s apart", kills: 30, mailings: 1_000, life: (5_000, 500), permille: 10, ..LONG };
+
+/// `POSTROOM_TEST_KILLS` asks for another number of kills.
+fn kills(form: &Form) -> u64 {
+    let asked = std::env::var("POSTROOM_TEST_KILLS").ok().and_then(|kills| kills.parse().ok());
+    asked.unwrap_or(form.kills)
+}
+
+fn is_long() -> bool {
+    std::env::var("POSTROOM_TORTURE").is_ok_and(|form| form == "long")
+}
+
+async fn sink(form: &Form) -> MailServer {
     let options = Options {
         recipients: Recipients::Anybody,
         require_auth: false,
@@ -42,8 +81,9 @@ async fn sink() -> MailServer {
         ..Options::default()
     };
     let sink = MailServer::start(options).await.expect("the mail server starts");
-    let slow = Rule::new(Point::FinalReply, Act::Delay(SLOW_REPLY));
-    sink.script(slow.count(Count::EveryNth(3)));
+    for (number, delay) in (3u64..).zip(form.slow) {
+        sink.script(Rule::new(Point::FinalReply, Act::Delay(*delay)).count(Count::EveryNth(number)));
+    }
     sink
 }
 
@@ -54,7 +94,14 @@ struct Promises {
 }
 
 /// Posts mailings one after the other and notes those that were acknowledged.
-async fn post_until(done: Arc<AtomicBool>, url: Arc<Mutex<String>>, token: String, promises: Arc<Promises>, seed: u64) {
+async fn post_until(
+    done: Arc<AtomicBool>,
+    url: Arc<Mutex<String>>,
+    token: String,
+    promises: Arc<Promises>,
+    seed: u64,
+    rest: u64,
+) {
     let random = SeededRandom::new(seed);
     let mut number = 0;
     while !done.load(Ordering::Relaxed) {
@@ -86,7 +133,7 @@ async fn post_until(done: Arc<AtomicBool>, url: Arc<Mutex<String>>, token: Strin
                 Err(_) => break,
             }
             // Sending shall keep up with posting, or the kills only ever meet the queue.
-            tokio::time::sleep(Duration::from_millis(random.below(12))).await;
+            tokio::time::sleep(Duration::from_millis(random.below(rest))).await;
             if done.load(Ordering::Relaxed) {
                 return;
             }
@@ -103,10 +150,19 @@ fn message_id(raw: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_loses_nothing_and_doubles_only_what_was_in_doubt() {
-    let (seed, kills) = (seed(), kills());
+    if is_long() {
+        run(&LONG).await;
+        run(&APART).await;
+    } else {
+        run(&QUICK).await;
+    }
+}
+
+async fn run(form: &Form) {
+    let (seed, kills) = (seed(), kills(form));
     println!("seed {seed}: POSTROOM_TEST_SEED={seed} repeats this run");
     let random = SeededRandom::new(seed);
-    let (home, sink) = (Home::new(), sink().await);
+    let (home, sink) = (Home::new(), sink(form).await);
     let token = home.administrator();
     let mut server = Server::start(&home);
     let client = Client::new(&server.url, Some(&token));
@@ -122,17 +178,24 @@ async fn kill_9_at_random_moments_loses_nothing_and_doubles_only_what_was_in_dou
     let done = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            tokio::spawn(post_until(done.clone(), url.clone(), token.clone(), promises.clone(), seed * 10 + client))
+            tokio::spawn(post_until(
+                done.clone(),
+                url.clone(),
+                token.clone(),
+                promises.clone(),
+                seed * 10 + client,
+                form.rest,
+            ))
         })
         .collect();
 
     let mut moments = Vec::new();
     for kill in 0..kills {
-        tokio::time::sleep(Duration::from_millis(20 + random.below(180))).await;
+        tokio::time::sleep(Duration::from_millis(form.life.0 + random.below(form.life.1))).await;
         moments.push(now_millis());
         server.kill();
-        // Every fourth time the recovery is killed as well, before it is done.
-        if kill % 4 == 3 {
+        // Every fourth time the recovery is killed as well, before it is done; every eighth time that of the recovery too.
+        for _ in 0..[0, 0, 0, 1, 0, 0, 0, 2][usize::try_from(kill % 8).unwrap_or(0)] {
             let mut child = home
                 .command_on_data(&["serve", "--listen", "127.0.0.1:0"])
                 .stdout(std::process::Stdio::null())
@@ -175,7 +238,8 @@ async fn kill_9_at_random_moments_loses_nothing_and_doubles_only_what_was_in_dou
     let promised = promises.message_ids.lock().expect("no poisoned lock").clone();
     let lost: Vec<&String> = promised.iter().filter(|id| !copies.contains_key(*id)).collect();
     let extra: u64 = copies.values().map(|copies| copies - 1).sum();
-    let window = i64::try_from((RECORDING + SLOW_REPLY).as_millis()).expect("a short time");
+    let slowest: Duration = form.slow.iter().sum();
+    let window = i64::try_from((RECORDING + slowest).as_millis()).expect("a short time");
     let in_doubt: usize = moments
         .iter()
         .map(|moment| {
@@ -183,16 +247,33 @@ async fn kill_9_at_random_moments_loses_nothing_and_doubles_only_what_was_in_dou
             accepted.iter().filter(|message| at(message.at.millis())).count()
         })
         .sum();
+    let rate = |number: u64| {
+        format!(
+            "{:.2} %",
+            f64::from(u32::try_from(number).unwrap_or(u32::MAX)) * 100.0
+                / f64::from(u32::try_from(promised.len()).unwrap_or(u32::MAX))
+        )
+    };
     println!(
-        "{} kills: {} acknowledged, {} accepted by the sink, {} lost, {extra} extra copies, {in_doubt} in doubt at the kills",
+        "{:<10}{:>7}{:>14}{:>10}{:>6}{:>7}{:>9}{:>10}",
+        "kill -9", "kills", "acknowledged", "accepted", "lost", "extra", "rate", "in doubt"
+    );
+    println!(
+        "{:<10}{:>7}{:>14}{:>10}{:>6}{:>7}{:>9}{:>10}",
+        form.name,
         moments.len(),
         promised.len(),
         accepted.len(),
         lost.len(),
+        extra,
+        rate(extra),
+        in_doubt,
     );
     assert_eq!(lost, Vec::<&String>::new(), "acknowledged and lost");
     assert!(extra <= in_doubt as u64, "{extra} extra copies, but only {in_doubt} were in doubt");
-    assert!(promised.len() > 200, "too little load to mean anything: {}", promised.len());
+    let asked_for_less = kills < form.kills;
+    assert!(asked_for_less || promised.len() > form.mailings, "too little load to mean anything: {}", promised.len());
+    assert!(extra * 1000 <= promised.len() as u64 * form.permille, "{extra} of {}", promised.len());
     let _: Value = client.get("/api/v2").await.expect(200).json;
     assert!(server.stop().success());
 }

@@ -147,6 +147,9 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
     if syncing {
         health.sync.pardoned();
     }
+    if other_account {
+        health.files_sent_copies = None;
+    }
     if sending || syncing {
         work.put_status(read.id, &health)?;
     }

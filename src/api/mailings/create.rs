@@ -65,6 +65,8 @@ pub(super) async fn create(
         attempt: None,
         attempts: Vec::new(),
         doubt_resends: 0,
+        doubt: None,
+        sent_copy: None,
         size: None,
         retry_at: None,
         retry_count: 0,

@@ -111,6 +111,9 @@ impl Shows for Mailing {
 impl Mailing {
     /// Why it waits, read from the same gate that decides: derived, never stored.
     fn delay_reason(&self, api: &Api, reader: &impl Reader) -> Result<Option<String>, StoreError> {
+        if let Some(doubt) = &self.doubt {
+            return Ok(Some(doubt.explain()));
+        }
         if !self.state.waits() {
             return Ok(None);
         }

@@ -1,8 +1,7 @@
 //! The credential of one log-in, and what must not become of it.
 
+use crate::connect::discretion::Discretion;
 use crate::domain::failure::{Failure, Stage};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -35,30 +34,8 @@ impl Credential<'_> {
         Zeroizing::new(format!("\0{}\0{}", self.username, self.password.expose_secret()))
     }
 
-    /// A refusal is stored and shown: one that repeats the credential loses its text.
-    pub fn discreet(&self, mut failure: Failure) -> Failure {
-        let encoded = Zeroizing::new(STANDARD.encode(self.plain().as_bytes()));
-        let password = self.password.expose_secret();
-        let repeats = |line: &String| (!password.is_empty() && line.contains(password)) || line.contains(&*encoded);
-        if failure.server.as_ref().is_some_and(repeats) {
-            failure.server = Some("(not shown: the server repeated the credential)".into());
-        }
-        failure
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_that_repeats_the_credential_is_not_kept() {
-        let password = SecretString::from("pass word");
-        let credential = Credential { username: "ann", password: &password };
-        let encoded = STANDARD.encode("\0ann\0pass word");
-        for line in ["LOGIN ann \"pass word\" failed".to_owned(), format!("bad {encoded}")] {
-            let failure = credential.discreet(Failure::temporary(Stage::Authentication, "No.").server(&line));
-            assert!(failure.server.unwrap().starts_with("(not shown"));
-        }
+    /// What must not be shown of what the server says, in this session.
+    pub fn discretion(&self) -> Discretion {
+        Discretion::about(self.username, self.password.expose_secret())
     }
 }

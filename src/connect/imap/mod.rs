@@ -2,7 +2,7 @@
 //!
 //! - `preamble`: everything before the log-in, by hand: greeting, capabilities, strict STARTTLS.
 //! - `screen`: what stands between the connection and the `imap` crate, and refuses what the crate cannot bear.
-//! - `credential`, `query`, `answer`: what the log-in takes, what is asked, what is found out.
+//! - `credential`, `query`, `answer`, `sent_folder`: what the log-in takes, what is asked, what is found out.
 //! - `session`: [`ImapSession`], the only file that names the `imap` crate.
 //! - `trouble`: what an error of any of them means, as a [`Failure`](crate::domain::failure::Failure).
 //!
@@ -13,10 +13,12 @@ mod credential;
 mod preamble;
 mod query;
 mod screen;
+mod sent_folder;
 mod session;
 mod trouble;
 
 pub use answer::{Facts, FolderState, ImapFolder, SpecialUse};
+pub use sent_folder::sent_folder;
 pub use session::ImapSession;
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@
 
 use super::ImapLimits;
 use super::trouble::{broken, closed, dismissed, garbled, late, refusal};
+use crate::connect::discretion::Discretion;
 use crate::domain::connection::Endpoint;
 use crate::domain::failure::{Failure, Stage};
 use crate::domain::stages::Stages;
@@ -38,24 +39,25 @@ pub(super) async fn greeted(
     network: &Network,
     endpoint: &Endpoint,
     limits: &ImapLimits,
+    discretion: &Discretion,
     stages: &mut Stages,
 ) -> Result<Greeted, Failure> {
     let (connection, start_tls) = network.open(endpoint, limits.connect, stages).await?;
     let is_final = start_tls == StartTls::Done || (start_tls == StartTls::IfOffered && connection.plaintext_allowed());
-    let mut wire = Wire { connection, received: Vec::new(), limit: limits.step, shows_lines: is_final };
+    let mut wire = Wire { connection, received: Vec::new(), limit: limits.step, shows_lines: is_final, discretion };
     wire.greeting(stages).await?;
     let mut offered = wire.capabilities("p1", stages).await?;
     if may_start_tls(&wire, start_tls, offered, stages)? {
         wire.consent(stages).await?;
         let connection = wire.connection.upgrade(stages).await?;
-        wire = Wire { connection, received: Vec::new(), limit: limits.step, shows_lines: true };
+        wire = Wire { connection, received: Vec::new(), limit: limits.step, shows_lines: true, discretion };
         offered = wire.capabilities("p3", stages).await?;
     }
     Ok(Greeted { connection: wire.connection, ahead: wire.received, offered })
 }
 
 /// Decides about STARTTLS; an error where plaintext must not go on.
-fn may_start_tls(wire: &Wire, start_tls: StartTls, offered: Offered, stages: &mut Stages) -> Result<bool, Failure> {
+fn may_start_tls(wire: &Wire<'_>, start_tls: StartTls, offered: Offered, stages: &mut Stages) -> Result<bool, Failure> {
     let sentence = match start_tls {
         StartTls::Done => return Ok(false),
         _ if offered.start_tls => return Ok(true),
@@ -72,16 +74,18 @@ fn may_start_tls(wire: &Wire, start_tls: StartTls, offered: Offered, stages: &mu
     Err(noted(stages, Instant::now(), failure))
 }
 
-struct Wire {
+struct Wire<'a> {
     connection: Connection,
     received: Vec<u8>,
     /// How long the server may take to answer.
     limit: Duration,
     /// Whether what the server says may be shown to people.
     shows_lines: bool,
+    /// What must not be shown even then.
+    discretion: &'a Discretion,
 }
 
-impl Wire {
+impl Wire<'_> {
     async fn greeting(&mut self, stages: &mut Stages) -> Result<(), Failure> {
         let begun = Instant::now();
         let line = match tokio::time::timeout(self.limit, self.line()).await {
@@ -206,7 +210,7 @@ impl Wire {
     }
 
     fn shown<'a>(&self, line: &'a str) -> &'a str {
-        if self.shows_lines { line } else { "" }
+        if self.shows_lines && !self.discretion.is_broken_by(line) { line } else { "" }
     }
 }
 

@@ -22,6 +22,14 @@ pub(super) fn search(
     keys.join(" ")
 }
 
+/// What to SEARCH for: a message by its Message-ID (without angle brackets). `None` if that cannot be asked.
+pub(super) fn by_message_id(message_id: &str) -> Option<String> {
+    let fits = !message_id.is_empty()
+        && message_id.len() < 1_000
+        && message_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+    fits.then(|| format!("HEADER Message-ID \"<{message_id}>\""))
+}
+
 /// The longest beginning of `uids` (ascending) that fits into one command, as a set, and its length.
 pub(super) fn uid_set(uids: &[u32]) -> (String, usize) {
     let mut set = String::new();
@@ -64,6 +72,14 @@ mod tests {
         assert_eq!(search(None, &(5..=u32::MAX), None), "UID 5:*");
         let since = Timestamp::parse("2026-07-08T18:40:47Z");
         assert_eq!(search(Some(&(1..=9)), &(1..=7), since), "1:9 UID 1:7 SINCE 8-Jul-2026");
+    }
+
+    #[test]
+    fn a_message_id_is_asked_for_only_where_it_can_be_quoted() {
+        assert_eq!(by_message_id("a.1@b.example").as_deref(), Some("HEADER Message-ID \"<a.1@b.example>\""));
+        for id in ["", "a b", "a\"b", "a\\b", "a\r\nb", "ä@b", &"x".repeat(1_000)] {
+            assert_eq!(by_message_id(id), None, "{id:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::preamble::{Greeted, Offered, greeted, noted};
 use super::screen::Screen;
 use super::trouble::{broken, closed, dismissed, garbled, refusal};
 use super::{ImapLimits, query};
+use crate::connect::discretion::Discretion;
 use crate::connect::effective::SyncSettings;
 use crate::domain::failure::{Failure, Stage};
 use crate::domain::stages::Stages;
@@ -41,6 +42,7 @@ pub struct ImapSession {
     limits: ImapLimits,
     host: String,
     ended: bool,
+    discretion: Discretion,
     /// The UIDVALIDITY with which the open folder was opened.
     validity: Option<u32>,
 }
@@ -57,6 +59,7 @@ impl ImapSession {
         let credential = Credential { username: &settings.username, password: secret };
         credential.check().map_err(|failure| noted(stages, Instant::now(), failure))?;
         let runtime = Handle::current();
+        let discretion = credential.discretion();
         let opened = runtime.block_on(async {
             let over = async {
                 match limits.deadline {
@@ -67,7 +70,7 @@ impl ImapSession {
             tokio::select! {
                 biased;
                 () = limits.cancel.cancelled() => None,
-                greeted = greeted(network, &settings.endpoint, &limits, stages) => Some(greeted),
+                greeted = greeted(network, &settings.endpoint, &limits, &discretion, stages) => Some(greeted),
                 () = over => None,
             }
         });
@@ -86,9 +89,9 @@ impl ImapSession {
         {
             Ok(session) => {
                 stages.passed(Stage::Authentication, begun.elapsed(), "");
-                Ok(Self { session, controls, limits, host, ended: false, validity: None })
+                Ok(Self { session, controls, limits, host, ended: false, discretion, validity: None })
             }
-            Err(failure) => Err(noted(stages, begun, failure)),
+            Err(failure) => Err(noted(stages, begun, discreet(&discretion, failure))),
         }
     }
 
@@ -140,6 +143,15 @@ impl ImapSession {
         let mut found: Vec<u32> = found.into_iter().filter(|uid| *uid != 0 && uids.contains(uid)).collect();
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Whether the open folder has a message with this Message-ID (without angle brackets).
+    pub fn has_message(&mut self, message_id: &str) -> Result<bool, Failure> {
+        let query = query::by_message_id(message_id).ok_or_else(|| {
+            Failure::config(Stage::Fetch, "The Message-ID contains a character that IMAP cannot carry.")
+        })?;
+        let found = self.run(Stage::Fetch, SLACK, |session| session.uid_search(&query))?;
+        Ok(found.into_iter().any(|uid| uid != 0))
     }
 
     /// The UID of the last message of the open folder.
@@ -227,8 +239,17 @@ impl ImapSession {
         let _ = self.run(Stage::Fetch, SLACK, Session::logout);
     }
 
-    /// Runs one command within its bounds.
+    /// Runs one command within its bounds. A refusal that repeats the credential loses its text.
     fn run<T>(
+        &mut self,
+        stage: Stage,
+        budget: u64,
+        command: impl FnOnce(&mut Session) -> imap::Result<T>,
+    ) -> Result<T, Failure> {
+        self.exchange(stage, budget, command).map_err(|failure| discreet(&self.discretion, failure))
+    }
+
+    fn exchange<T>(
         &mut self,
         stage: Stage,
         budget: u64,
@@ -278,6 +299,11 @@ impl fmt::Debug for ImapSession {
     }
 }
 
+fn discreet(discretion: &Discretion, mut failure: Failure) -> Failure {
+    failure.server = failure.server.map(|line| discretion.scrubbed(line));
+    failure
+}
+
 /// The first text of each message.
 fn one_each(mut texts: Vec<(u32, Vec<u8>)>) -> Vec<(u32, Vec<u8>)> {
     texts.sort_by_key(|(uid, _)| *uid);
@@ -315,7 +341,7 @@ fn log_in(
         )
         .advice("The server may want TLS first (imapSsl), or the provider may have to allow password log-ins for this mailbox."));
     };
-    result.map_err(|(error, _)| credential.discreet(failure(Stage::Authentication, host, error)))
+    result.map_err(|(error, _)| failure(Stage::Authentication, host, error))
 }
 
 /// The server said no and the session goes on.

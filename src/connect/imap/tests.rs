@@ -397,3 +397,45 @@ async fn a_cancelled_session_ends_at_once_also_before_the_log_in() {
     cancel.cancel();
     assert_eq!(opening.await.unwrap().kind, FailureKind::Temporary);
 }
+
+#[tokio::test]
+async fn a_message_is_found_by_its_message_id_and_by_nothing_else() {
+    with_mail(Vec::new(), |session| {
+        session.examine("INBOX").unwrap();
+        session.append("Sent", b"Message-ID: <one.1@demo.test>\r\n\r\none\r\n").unwrap();
+        session.examine("Sent").unwrap();
+        assert!(session.has_message("one.1@demo.test").unwrap());
+        assert!(!session.has_message("one.2@demo.test").unwrap());
+        for id in ["x\" OR ALL \"", "x\r\na LOGOUT", ""] {
+            assert_eq!(session.has_message(id).unwrap_err().kind, FailureKind::Config, "{id:?}");
+        }
+        assert!(session.is_usable());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_refusal_of_the_session_shows_the_password() {
+    let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0{ANN}\0{PASSWORD}"));
+    let alone = base64::engine::general_purpose::STANDARD.encode(PASSWORD);
+    for form in [PASSWORD.to_owned(), plain, alone] {
+        let say = |verb, reply: String| Rule::new(Point::ImapCommand(verb), Act::Reply(reply));
+        let rules = vec![
+            say("EXAMINE", format!("{{tag}} NO no {form} here")),
+            say("LIST", format!("{{tag}} BAD {form}")),
+            say("APPEND", format!("{{tag}} NO [ALERT] {form}")),
+            say("FETCH", format!("* BYE {form}")),
+        ];
+        let (_, told) = with_mail(rules, |session| {
+            let failures = [
+                session.examine("INBOX").unwrap_err(),
+                session.folders().unwrap_err(),
+                session.append("INBOX", MAIL).unwrap_err(),
+                session.facts(&[1]).unwrap_err(),
+            ];
+            format!("{failures:?}")
+        })
+        .await;
+        assert!(told.contains("not shown") && !told.contains(&form) && !told.contains(PASSWORD), "{told}");
+    }
+}

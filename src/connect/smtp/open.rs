@@ -7,9 +7,11 @@ use super::classify::{broken, classify};
 use super::command::is_hello_name;
 use super::reply::Reply;
 use super::wire::{Wire, WireError};
+use crate::connect::discretion::Discretion;
 use crate::domain::failure::{Failure, Scope, Stage};
 use crate::domain::stages::Stages;
 use crate::net::{Network, StartTls};
+use secrecy::ExposeSecret;
 use std::time::Instant;
 
 /// Opens a connection and takes it through every step; returns it with what the server offers now.
@@ -27,7 +29,10 @@ pub(super) async fn open(
     }
     let limits = settings.timeouts;
     let (connection, start_tls) = network.open(&settings.endpoint, limits.connect, stages).await?;
-    let mut wire = Wire::new(connection);
+    let discretion = settings.credential.as_ref().map_or_else(Discretion::default, |credential| {
+        Discretion::about(&credential.username, credential.password.expose_secret())
+    });
+    let mut wire = Wire::new(connection, discretion);
     let begun = Instant::now();
     let greeting = wire.reply(limits.greeting).await;
     step(&wire, Stage::Greeting, begun, stages, greeting)?;

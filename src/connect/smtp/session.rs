@@ -47,6 +47,8 @@ enum State {
     Idle,
     /// MAIL FROM was accepted; with how many recipients.
     Envelope(usize),
+    /// A message is under way: nothing but its end may follow.
+    Message,
     /// Nothing that this connection says can be trusted any more.
     Broken,
 }
@@ -84,9 +86,10 @@ impl SmtpSession {
         self.last_used.elapsed()
     }
 
-    /// Whether the session can take another envelope; after a failure of the connection it cannot.
+    /// Whether the session can take another envelope; after a failure of the connection, or in the middle of a message,
+    /// it cannot.
     pub fn is_usable(&self) -> bool {
-        self.state != State::Broken
+        !matches!(self.state, State::Broken | State::Message)
     }
 
     /// Names the sender (empty for the null sender) and the recipients, and returns each recipient's fate, in order.
@@ -143,12 +146,17 @@ impl SmtpSession {
         Ok(fates)
     }
 
-    /// Sends the message to the recipients that [`Self::envelope`] had accepted, and returns the server's acceptance.
-    /// The message has to end every line with CRLF; one with a bare CR, a bare LF or a NUL is refused unsent.
-    ///
-    /// A failure of kind `Doubt` means that the final dot may have arrived and no reply came: the message may have been
-    /// accepted. Any other failure means that it certainly was not.
+    /// Sends the message to the recipients that [`Self::envelope`] had accepted, and returns the server's acceptance:
+    /// [`Self::hand_over`], [`Self::end_message`] and [`Self::verdict`] in one.
     pub async fn deliver(&mut self, message: &[u8]) -> Result<String, Failure> {
+        self.hand_over(message).await?;
+        self.end_message().await?;
+        self.verdict().await
+    }
+
+    /// Sends the message without its end: nothing of it can be accepted yet. The message has to end every line with
+    /// CRLF; one with a bare CR, a bare LF or a NUL is refused unsent.
+    pub async fn hand_over(&mut self, message: &[u8]) -> Result<(), Failure> {
         check_message(message)?;
         self.check_usable(Stage::Data)?;
         if !matches!(self.state, State::Envelope(1..)) {
@@ -163,9 +171,22 @@ impl SmtpSession {
             }
             return Err(classify(Stage::Data, &reply));
         }
-        self.send_message(message).await?;
-        // From the first of these bytes on, the server may have the whole message.
-        self.send(Stage::FinalDot, FINAL_DOT, self.timeouts.data_block).await?;
+        // Until the end is sent, the server takes whatever comes for a part of the message.
+        self.state = State::Message;
+        self.send_message(message).await
+    }
+
+    /// Sends the final dot: from the first of its bytes on, the server may have the whole message, and any failure is
+    /// of kind `Doubt`.
+    pub async fn end_message(&mut self) -> Result<(), Failure> {
+        self.check_message_begun()?;
+        self.send(Stage::FinalDot, FINAL_DOT, self.timeouts.data_block).await
+    }
+
+    /// Reads the server's word on the message. A failure of kind `Doubt` means that no reply came: the message may have
+    /// been accepted. Any other failure means that it certainly was not.
+    pub async fn verdict(&mut self) -> Result<String, Failure> {
+        self.check_message_begun()?;
         let reply = self.reply(Stage::FinalDot, self.timeouts.final_dot).await?;
         match reply.code {
             200..=299 => {
@@ -187,6 +208,13 @@ impl SmtpSession {
                     .server(&reply.text()))
             }
         }
+    }
+
+    fn check_message_begun(&self) -> Result<(), Failure> {
+        if self.state == State::Message {
+            return Ok(());
+        }
+        Err(Failure::temporary(Stage::Data, "No message was handed over in this session."))
     }
 
     /// Forgets the envelope (RSET), so that the session can be kept for another one.

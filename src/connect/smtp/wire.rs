@@ -1,6 +1,7 @@
 //! Commands out, replies in: the connection with its read buffer, and a deadline on everything.
 
 use super::reply::{LINE_LIMIT, NoReply, Reply, ReplyReader};
+use crate::connect::discretion::Discretion;
 use crate::domain::failure::Failure;
 use crate::domain::stages::Stages;
 use crate::net::Connection;
@@ -49,11 +50,13 @@ pub(super) struct Wire {
     connection: Connection,
     /// What was received and not yet read as a reply; less than a line and a read ahead.
     received: Vec<u8>,
+    /// What no reply may show, from the greeting on: a server may remember it from an earlier session.
+    discretion: Discretion,
 }
 
 impl Wire {
-    pub fn new(connection: Connection) -> Self {
-        Self { connection, received: Vec::new() }
+    pub fn new(connection: Connection, discretion: Discretion) -> Self {
+        Self { connection, received: Vec::new(), discretion }
     }
 
     pub fn connection(&self) -> &Connection {
@@ -67,7 +70,7 @@ impl Wire {
 
     /// The connection in TLS. Nothing that was received before is carried over; the caller has refused it already.
     pub async fn upgrade(self, stages: &mut Stages) -> Result<Self, Failure> {
-        Ok(Self::new(self.connection.upgrade(stages).await?))
+        Ok(Self::new(self.connection.upgrade(stages).await?, self.discretion))
     }
 
     /// Sends one command and reads its reply; `limit` bounds both together.
@@ -110,7 +113,8 @@ impl Wire {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
                 let line = line.strip_suffix(b"\n").unwrap_or(&line);
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
-                if let Some(reply) = reader.line(line).map_err(WireError::NoReply)? {
+                if let Some(mut reply) = reader.line(line).map_err(WireError::NoReply)? {
+                    self.discretion.scrub(&mut reply.lines);
                     return Ok(reply);
                 }
             }

@@ -117,6 +117,8 @@ pub struct Status {
     pub sync: SideStatus,
     /// When the next regular sync is due, as the sync scheduler last decided.
     pub next_sync_at: Option<Timestamp>,
+    /// Whether the server files what it accepts in the sent folder by itself; `None` as long as nothing showed it.
+    pub files_sent_copies: Option<bool>,
 }
 
 impl Status {

@@ -104,6 +104,9 @@ pub struct Attempt {
     pub number: u32,
     pub started_at: Timestamp,
     pub phase: Phase,
+    /// In the data phase: the recipients whom the server had refused, and why.
+    #[serde(default)]
+    pub refused: Vec<(String, Failure)>,
 }
 
 /// One finished attempt, as `attempts` shows it.
@@ -129,6 +132,11 @@ impl AttemptRecord {
             enhanced_code: failure.enhanced.as_ref().map(EnhancedCode::to_string),
             text: failure.server.clone().unwrap_or_else(|| failure.sentence.clone()),
         }
+    }
+
+    /// Something that was found out without a server's reply.
+    pub fn note(at: Timestamp, stage: Stage, text: &str) -> Self {
+        Self { at, stage, code: None, enhanced_code: None, text: text.to_owned() }
     }
 
     /// `line` is the server's whole line of acceptance, reply code first.

@@ -3,13 +3,17 @@
 mod attempt;
 mod attributes;
 mod client;
+mod doubt;
 mod headers;
+mod sent_copy;
 mod transition;
 
 pub use attempt::{Attempt, AttemptRecord, Outcome, Phase, Recipient, RecipientKind, RecipientState};
 pub use attributes::{RECIPIENTS, RESOURCE, STATES};
 pub use client::Unmovable;
+pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, Resolution};
 pub use headers::{HEADERS, wrong_header};
+pub use sent_copy::{COPY_DELAY, COPY_TRIES, CopyState, SentCopy};
 pub use transition::{State, Trigger, transition};
 
 use super::list::{Listed, Scalar};
@@ -48,6 +52,12 @@ pub struct Mailing {
     /// How many times a reply that never came was answered by sending again.
     #[serde(default)]
     pub doubt_resends: u32,
+    /// Nobody knows whether the server has the message, and it is being found out.
+    #[serde(default)]
+    pub doubt: Option<Doubt>,
+    /// Our own copy in the sent folder; `None` where none is wanted.
+    #[serde(default)]
+    pub sent_copy: Option<SentCopy>,
     #[serde(default)]
     pub size: Option<u64>,
     #[serde(default)]
@@ -205,6 +215,12 @@ impl Mailing {
     pub fn wanted_at(&self) -> Timestamp {
         let wanted = self.scheduled_at.unwrap_or(self.created_at);
         self.asked_at.map_or(wanted, |asked| asked.max(wanted))
+    }
+
+    /// When the sent folder is to be asked about this mailing, or given a copy of it. The index of errands is made of it.
+    pub fn errand_at(&self) -> Option<Timestamp> {
+        let copy = self.sent_copy.as_ref().filter(|copy| copy.state == CopyState::Wanted);
+        self.doubt.as_ref().map(|doubt| doubt.next).or(copy.map(|copy| copy.next))
     }
 
     /// The addresses that still have to be handed to a server.

@@ -4,7 +4,7 @@ use crate::domain::limits::{DAY, WEEK};
 use crate::domain::mailbox::{SecretField, Settings};
 use crate::domain::message::Message;
 use crate::domain::user::{Role, User};
-use crate::runtime::{Clock, ManualClock, Runtime, SeededRandom};
+use crate::runtime::{Clock, ManualClock, NoFailpoints, Runtime, SeededRandom};
 use crate::send::outlook::InboxSync;
 use crate::store::powercut::Disk;
 use crate::store::{SecretChange, Store, get, status};
@@ -46,7 +46,8 @@ impl InboxSync for Inboxes {
 }
 
 fn open(disk: &Disk, clock: &Arc<ManualClock>) -> Store {
-    let runtime = Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)) };
+    let runtime =
+        Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)), failpoints: Arc::new(NoFailpoints) };
     let key = MasterKey::ephemeral(&SeededRandom::new(7));
     Store::open_with(disk.clone(), 1 << 20, Vault::new(&key), runtime).unwrap()
 }

@@ -372,3 +372,64 @@ async fn a_server_that_leaves_during_the_envelope_is_a_temporary_failure_of_the_
         }
     }
 }
+
+/// A server that repeats the password in any reply, in any form: nothing of it is kept, and the codes still count.
+#[tokio::test]
+async fn no_reply_of_the_session_shows_the_password() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let plain = STANDARD.encode(format!("\0ann@example.com\0{PASSWORD}"));
+    let longer = STANDARD.encode(format!("user=ann;pass={PASSWORD};"));
+    for form in [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), plain, longer] {
+        for at in ["greeting", "EHLO", "MAIL", "RCPT", "DATA", "dot", "accepted"] {
+            let said = form.clone();
+            let (address, task) = server(async move |mut peer: Peer| {
+                if at == "greeting" {
+                    return peer.say(&format!("554 5.3.2 no {said} here\r\n")).await;
+                }
+                peer.say("220 hello\r\n").await;
+                peer.hear().await;
+                if at == "EHLO" {
+                    return peer.say(&format!("550-5.3.2 no\r\n550 5.3.2 {said} here\r\n")).await;
+                }
+                peer.say("250-hello\r\n250 AUTH PLAIN\r\n").await;
+                peer.hear().await;
+                peer.say("235 2.7.0 welcome\r\n").await;
+                for (verb, refusal, consent) in [
+                    ("MAIL", "553 5.1.8", "250 ok"),
+                    ("RCPT", "550 5.1.1", "250 ok"),
+                    ("DATA", "554 5.6.0", "354 go on"),
+                ] {
+                    assert!(peer.hear().await.starts_with(verb));
+                    if at == verb {
+                        return peer.say(&format!("{refusal} no {said} here\r\n")).await;
+                    }
+                    peer.say(&format!("{consent}\r\n")).await;
+                }
+                while peer.hear().await != "." {}
+                let code = if at == "dot" { "554 5.7.1" } else { "250 2.0.0" };
+                peer.say(&format!("{code} {said}\r\n")).await;
+            })
+            .await;
+            let network = network_at(LAN, address, &Trust::nobody());
+            let settings = with_password(settings(587, TlsMode::StartTlsIfOffered));
+            let mut stages = Stages::new();
+            let told = match SmtpSession::open(&network, &settings, &mut stages).await {
+                Err(failure) => format!("{failure:?}"),
+                Ok(mut session) => match envelope(&mut session).await {
+                    Err(failure) => format!("{failure:?}"),
+                    Ok(fates) if fates[0].is_err() => {
+                        let failure = fates[0].clone().unwrap_err();
+                        assert_eq!(failure.enhanced.map(|code| code.to_string()).as_deref(), Some("5.1.1"));
+                        format!("{failure:?}")
+                    }
+                    Ok(_) => format!("{:?}", session.deliver(b"x\r\n").await),
+                },
+            };
+            let told = format!("{told}{stages:?}");
+            assert!(told.contains("not shown"), "{at}: {told}");
+            assert!(!told.contains(&form) && !told.contains(PASSWORD), "{at}: {told}");
+            task.await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Mailings of which nobody knows whether the server has them: the sent folder is asked, then the policy decides.
+//!
+//! What follows from which answer is [`Doubt::resolve`](crate::domain::mailing::Doubt::resolve); here it is asked and
+//! applied, each in one unit of work.
+
+use super::Parts;
+use super::sent_folder::SentFolder;
+use super::settle::{accept, accepted, again, conclude, deferred, fail, finish_recipients, max_retries, requeue, save};
+use super::{sent_copy, settle};
+use crate::connect::effective::EffectiveSettings;
+use crate::domain::backoff::Backoff;
+use crate::domain::event::EventKind;
+use crate::domain::failure::{Failure, FailureKind, Stage};
+use crate::domain::mailbox::Mailbox;
+use crate::domain::mailing::{
+    Answer, AttemptRecord, Cause, Circumstances, CopyState, Doubt, Mailing, RecipientState, Resolution, SentCopy,
+};
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, Work, get, message_by_identity, status};
+
+const HELD: &str = "Nobody can tell whether the server accepted this mailing, and the mailbox's doubtPolicy is hold. Retry it to send it again.";
+const TWICE: &str = "Twice the server gave no answer after the end of the message; it may have been delivered. Retry it to send it again.";
+const FOUND: &str = "The message was found in the mailbox: the server had accepted it.";
+const NOT_FOUND: &str =
+    "The server files what it accepts in the sent folder, and this message is not there: it was not sent.";
+const SENT_AGAIN: &str =
+    "Nobody can tell whether the server accepted the message; it is sent again with the same Message-ID (doubtPolicy).";
+
+/// The doubt of a mailing begins: where there is nobody to ask, it ends at once.
+pub(super) fn begin(work: &mut Work, mailing: &mut Mailing) -> Result<(), StoreError> {
+    if askable(work, mailing)?.is_some() {
+        mailing.updated_at = work.now();
+        // No state changes, and yet there is something to do.
+        return work.mailing_event(EventKind::MailingUpdated, mailing);
+    }
+    answered(work, mailing, Answer::Nowhere)
+}
+
+/// The mailbox whose sent folder can be asked about a mailing, if its answer proves anything.
+fn askable(work: &Work, mailing: &Mailing) -> Result<Option<Mailbox>, StoreError> {
+    // A copy may be that of an earlier attempt, whose recipients had been accepted.
+    if mailing.recipients.iter().any(|recipient| accepted(recipient.outcome.as_ref())) {
+        return Ok(None);
+    }
+    let mailbox = get::<Mailbox>(work, mailing.mailbox_id)?;
+    Ok(mailbox
+        .filter(|mailbox| mailbox.settings.sync_disabled != Some(true) && EffectiveSettings::of(mailbox).sync.is_ok()))
+}
+
+/// Asks about one mailing and applies what follows.
+pub(super) async fn ask(parts: &Parts, folder: &mut SentFolder, mailing: &Mailing) -> Result<(), StoreError> {
+    let failpoints = &parts.runtime.failpoints;
+    let Some(since) = mailing.doubt.as_ref().map(|doubt| doubt.since) else { return Ok(()) };
+    failpoints.pass("doubt.before_ask").await;
+    let identity = format!("<{}>", mailing.message_id);
+    let synced = message_by_identity(&parts.store.read()?, mailing.mailbox_id, &identity)?;
+    // Message-IDs cannot be guessed: whoever has one has the message, or an answer of the server that has it.
+    let (answer, in_folder) = if synced.is_some() {
+        (Answer::Present, false)
+    } else {
+        match folder.has(parts, &mailing.message_id).await {
+            Ok(true) => (Answer::Present, true),
+            Ok(false) => (Answer::Absent, false),
+            Err(failure) if failure.kind == FailureKind::Config => (Answer::Nowhere, false),
+            Err(failure) => {
+                tracing::info!(mailing = mailing.id, %failure, "the sent folder could not be asked");
+                (Answer::Unanswered, false)
+            }
+        }
+    };
+    failpoints.pass("doubt.before_commit").await;
+    let id = mailing.id;
+    parts
+        .store
+        .write_patiently(move |work| {
+            let Some(before) = work.mailing(id)? else { return Ok::<_, StoreError>(()) };
+            if before.doubt.as_ref().is_none_or(|doubt| doubt.since != since) {
+                return Ok(());
+            }
+            if in_folder {
+                sent_copy::learn(work, before.mailbox_id, true)?;
+            }
+            let mut mailing = before.clone();
+            let answer = if askable(work, &mailing)?.is_some() { answer } else { Answer::Nowhere };
+            answered(work, &mut mailing, answer)?;
+            save(work, &before, mailing)
+        })
+        .await?;
+    failpoints.pass("doubt.after_commit").await;
+    Ok(())
+}
+
+fn circumstances(work: &Work, mailing: &Mailing) -> Result<Circumstances, StoreError> {
+    let mailbox = get::<Mailbox>(work, mailing.mailbox_id)?;
+    let learned = status(work, mailing.mailbox_id)?.files_sent_copies;
+    Ok(Circumstances {
+        files_copies: mailbox.as_ref().and_then(|mailbox| sent_copy::files_copies(mailbox, learned)),
+        hold: mailbox.as_ref().is_some_and(|mailbox| mailbox.settings.doubt_policy.as_deref() == Some("hold")),
+        resends: mailing.doubt_resends,
+    })
+}
+
+/// Applies an answer to a mailing in doubt.
+fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<(), StoreError> {
+    let now = work.now();
+    let Some(mut doubt) = mailing.doubt.take() else { return Ok(()) };
+    let resolution = doubt.resolve(answer, circumstances(work, mailing)?, now);
+    let mut note = |text: &str| mailing.attempts.push(AttemptRecord::note(now, Stage::FinalDot, text));
+    match resolution {
+        Resolution::AskAgain(at) => {
+            doubt.note(answer, at);
+            mailing.doubt = Some(doubt);
+        }
+        Resolution::Delivered => {
+            note(FOUND);
+            deliver(work, mailing, &doubt, now)?;
+        }
+        Resolution::NotSent => {
+            note(NOT_FOUND);
+            not_sent(work, mailing, doubt.cause, now)?;
+        }
+        Resolution::SendAgain => {
+            note(SENT_AGAIN);
+            if doubt.cause == Cause::Silence {
+                mailing.doubt_resends += 1;
+                let wait = Backoff::MAILING.wait(1, work.runtime().random.below(401));
+                again(mailing, now, now.plus(wait));
+                mailing.retry_at = mailing.due;
+            } else {
+                requeue(mailing, now);
+            }
+        }
+        Resolution::Hold => give_up(mailing, now, HELD),
+        Resolution::GiveUp => give_up(mailing, now, TWICE),
+    }
+    Ok(())
+}
+
+fn deliver(work: &mut Work, mailing: &mut Mailing, doubt: &Doubt, now: Timestamp) -> Result<(), StoreError> {
+    accept(mailing, &doubt.refused, now, FOUND);
+    // It is there already.
+    mailing.sent_copy.get_or_insert(SentCopy { state: CopyState::Found, ..SentCopy::wanted(now) });
+    let retries = max_retries(work, mailing.mailbox_id)?;
+    let random = work.runtime().random.clone();
+    conclude(mailing, deferred(&doubt.refused), now, &*random, retries);
+    Ok(())
+}
+
+/// A server that takes messages and neither answers nor delivers is tried as often as any other that fails.
+fn not_sent(work: &mut Work, mailing: &mut Mailing, cause: Cause, now: Timestamp) -> Result<(), StoreError> {
+    if cause == Cause::Stop {
+        requeue(mailing, now);
+        return Ok(());
+    }
+    let failure = Failure::temporary(Stage::FinalDot, NOT_FOUND);
+    let retries = max_retries(work, mailing.mailbox_id)?;
+    let random = work.runtime().random.clone();
+    if !settle::retry(mailing, &failure, now, &*random, retries) {
+        give_up(mailing, now, NOT_FOUND);
+    }
+    Ok(())
+}
+
+/// Those who were accepted before keep their mail; without them the whole mailing has failed and can be tried again.
+fn give_up(mailing: &mut Mailing, now: Timestamp, reason: &str) {
+    if mailing.recipients.iter().any(|recipient| accepted(recipient.outcome.as_ref())) {
+        finish_recipients(mailing, None, RecipientState::Failed, now, reason);
+        mailing.apply(crate::domain::mailing::Trigger::Deliver, now);
+    } else {
+        fail(mailing, now, reason);
+    }
+}
