@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn every_state_that_can_be_asked_for_is_reached_or_refused() {
-        let later = Some(NOW.plus(Duration::from_secs(60)));
+        let later = Some(NOW.plus(Duration::from_mins(1)));
         for (from, asked, at, to) in [
             (State::Drafted, State::Queued, None, Some(State::Queued)),
             (State::Drafted, State::Queued, later, Some(State::Scheduled)),
