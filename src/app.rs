@@ -36,6 +36,9 @@ pub struct Blueprint {
     pub runtime: Runtime,
     /// How the house reaches the outside; the system's network unless a test or the demo says otherwise.
     pub dialer: Arc<dyn Dialer>,
+    /// Whether links in mails start with the address that the API is served on where no public URL is configured: for
+    /// the demo, whose recipients are all on this machine.
+    pub local_links: bool,
     /// Whether the engines run and a TCP port is opened; a command that opens the store itself needs neither.
     pub serving: bool,
 }
@@ -48,6 +51,7 @@ impl Blueprint {
             places: loaded.places.clone(),
             runtime: Runtime::system(),
             dialer: Arc::new(SystemDialer),
+            local_links: false,
             serving: true,
         }
     }
@@ -120,7 +124,7 @@ impl InboxSync for SyncHandle {
 impl App {
     /// Opens the store (creating it and its key where there is none), starts the engines, then the listeners.
     pub async fn start(blueprint: Blueprint) -> Result<Self, StartError> {
-        let Blueprint { config, places, runtime, dialer, serving } = blueprint;
+        let Blueprint { config, places, runtime, dialer, local_links, serving } = blueprint;
         prepare_directory(&places.data_dir)?;
         let store = {
             let (config, places) = (config.clone(), places.clone());
@@ -143,6 +147,7 @@ impl App {
         let local = bind_local(&socket)?;
 
         let public_url = config.server.public_url.as_ref().map(|url| url.as_str().to_owned());
+        let public_url = public_url.or_else(|| address.filter(|_| local_links).map(|here| format!("http://{here}")));
         let mut outlook = Outlook::default();
         let engines = serving.then(|| {
             let sync = SyncEngine::start(store.clone(), connector.clone(), config.sync.clone());
@@ -165,8 +170,9 @@ impl App {
             (None, None) => "http://localhost".into(),
         };
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
+        let attachment_size = config.server.attachment_size.bytes();
         let api = Api::new(store.clone(), Links::new(&origin), connector, sync, outlook);
-        let api = web::Data::new(Api { public_url, ..api });
+        let api = web::Data::new(Api { attachment_size, public_url, ..api });
         let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {

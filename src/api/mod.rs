@@ -6,16 +6,19 @@
 //!
 //! Uses everything below it; `app` mounts it.
 
+mod attachments;
 pub mod caller;
 mod failure;
 mod idempotency;
 mod live_tests;
+mod mail_aliases;
 mod mailboxes;
 mod mailings;
 mod messages;
 mod org_settings;
 mod path;
 mod rate_limit;
+mod recipients;
 mod root;
 mod shown;
 mod suppressions;
@@ -47,6 +50,8 @@ pub struct Api {
     pub rate_limit: RateLimit,
     /// Creates under way that carry an `Idempotency-Key`.
     pub creates: idempotency::UnderWay,
+    /// The largest attachment, and the most that a mailing's attachments have together, in octets.
+    pub attachment_size: u64,
     /// Where recipients reach this server; links in mails start with it. Null until an operator says.
     pub public_url: Option<String>,
 }
@@ -62,6 +67,7 @@ impl Api {
             outlook,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
+            attachment_size: crate::config::ServerConfig::default().attachment_size.bytes(),
             public_url: None,
         }
     }
@@ -79,6 +85,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(tokens::routes)
             .configure(mailboxes::routes)
             .configure(mailings::routes)
+            .configure(mail_aliases::routes)
+            .configure(recipients::routes)
+            .configure(attachments::routes)
             .configure(messages::routes)
             .configure(org_settings::routes)
             .configure(suppressions::routes)

@@ -2,9 +2,11 @@
 
 use super::Api;
 use super::caller::Caller;
+use crate::domain::attachment::Attachment;
 use crate::domain::list::{Filter, ListQuery, Scalar, Test};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::Mailing;
+use crate::domain::recipient::RecipientRecord;
 use crate::domain::resource::Resource;
 use crate::domain::user::User;
 use crate::jsonapi::{
@@ -17,9 +19,12 @@ use serde_json::{Map, Value};
 
 /// Every resource that can be included or narrowed with `fields`.
 const RESOURCES: &[&Resource] = &[
+    &crate::domain::attachment::RESOURCE,
+    &crate::domain::mail_alias::RESOURCE,
     &crate::domain::mailbox::RESOURCE,
     &crate::domain::mailing::RESOURCE,
     &crate::domain::message::RESOURCE,
+    &crate::domain::recipient::RESOURCE,
     &crate::domain::suppression::RESOURCE,
     &crate::domain::user::RESOURCE,
 ];
@@ -34,10 +39,15 @@ pub(super) trait Shows: Record {
     /// What every list of this caller is narrowed to.
     fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError>;
 
+    /// A filter as the store can answer it, where the client's is not one on a field of the record.
+    fn rewritten(filter: Filter, _: &impl Reader, _: &Caller) -> Result<Filter, StoreError> {
+        Ok(filter)
+    }
+
     /// The readable attributes.
     fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError>;
 
-    /// The other ends of the to-one relationships.
+    /// The other ends of the relationships that show data: one entry of a to-one, one each of a to-many.
     fn related(&self, reader: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError>;
 
     fn permissions(&self, caller: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError>;
@@ -66,6 +76,9 @@ pub(super) fn answer_list<R: Shows>(
     let mut wanted = request_of(request, R::RESOURCE, Purpose::List)?;
     let snapshot = api.store.read()?;
     let links_query = wanted.clone();
+    for filter in std::mem::take(&mut wanted.list.filters) {
+        wanted.list.filters.push(R::rewritten(filter, &snapshot, caller)?);
+    }
     wanted.list.filters.extend(R::narrowed(caller, &snapshot)?);
     let page = list::<R>(&snapshot, &wanted.list)?;
     let mut objects = Vec::with_capacity(page.items.len());
@@ -176,15 +189,17 @@ fn follow<R: Shows>(
     let Some((name, rest)) = path.split_first() else { return Ok(()) };
     let Some(target) = R::RESOURCE.relationship(name).map(|relationship| relationship.target) else { return Ok(()) };
     let related = record.related(reader)?;
-    let Some(id) = related.iter().find(|(relationship, _)| relationship == name).and_then(|(_, id)| *id) else {
-        return Ok(());
-    };
-    match target {
-        "user" => follow_to::<User>(api, reader, caller, id, rest, wanted, included),
-        "mailbox" => follow_to::<Mailbox>(api, reader, caller, id, rest, wanted, included),
-        "mailing" => follow_to::<Mailing>(api, reader, caller, id, rest, wanted, included),
-        _ => Ok(()),
+    for id in related.iter().filter(|(relationship, _)| relationship == name).filter_map(|(_, id)| *id) {
+        match target {
+            "attachment" => follow_to::<Attachment>(api, reader, caller, id, rest, wanted, included)?,
+            "mailbox" => follow_to::<Mailbox>(api, reader, caller, id, rest, wanted, included)?,
+            "mailing" => follow_to::<Mailing>(api, reader, caller, id, rest, wanted, included)?,
+            "recipient" => follow_to::<RecipientRecord>(api, reader, caller, id, rest, wanted, included)?,
+            "user" => follow_to::<User>(api, reader, caller, id, rest, wanted, included)?,
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn follow_to<R: Shows>(

@@ -1,6 +1,6 @@
 //! What can be typed: the verbs and the options that all of them share.
 
-use super::{api, demo, mailbox, message, send, serve, setup, suppression, token};
+use super::{api, demo, mailbox, message, queue, send, serve, setup, suppression, token};
 use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -80,6 +80,9 @@ pub enum Verb {
     Mailbox(mailbox::Mailbox),
     /// Send a mailing
     Send(send::Send),
+    /// Mailings that have not been sent
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Synced messages
     #[command(subcommand)]
     Message(message::Message),
@@ -145,6 +148,8 @@ mod tests {
             "postroom send --from a@x --to b@x --subject s",
             "postroom token revoke one",
             "postroom message list --limit 0",
+            "postroom queue cancel",
+            "postroom queue retry x",
             "postroom serve --link",
         ] {
             let error = parse(line).unwrap_err();

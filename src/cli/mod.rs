@@ -21,6 +21,7 @@ mod mailbox;
 mod message;
 mod moment;
 mod output;
+mod queue;
 mod secret;
 mod send;
 mod serve;
@@ -87,6 +88,7 @@ async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
         Verb::Token(token) => token::run(token, &session, output).await,
         Verb::Mailbox(mailbox) => mailbox::run(mailbox, &session, output).await,
         Verb::Send(send) => send::run(send, &session, output).await,
+        Verb::Queue(queue) => queue::run(queue, &session, output).await,
         Verb::Message(message) => message::run(message, &session, output).await,
         Verb::Suppression(verb) => suppression::run(verb, &session, output).await,
         Verb::Health => health::run(&session, output).await,

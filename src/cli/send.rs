@@ -8,8 +8,11 @@ use super::session::Session;
 use super::{input, mailbox};
 use clap::Args;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use url::form_urlencoded;
 
 /// How often the state is asked for while waiting.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -36,6 +39,9 @@ pub struct Send {
     /// The text body: a file, or - for standard input; made of the HTML where it is not given
     #[arg(long, value_name = "FILE|-")]
     text: Option<PathBuf>,
+    /// Files to go with it
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    attach: Vec<PathBuf>,
     /// Not before: a time, or a span from now such as 30m
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -45,7 +51,7 @@ pub struct Send {
 }
 
 impl Send {
-    fn body(&self, mailbox: &str) -> Result<Value, Failure> {
+    fn body(&self, mailbox: &str, attachments: &[Value]) -> Result<Value, Failure> {
         let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
         if is_stdin(&self.html) && is_stdin(&self.text) {
             return Err(Failure::usage("Standard input can be --html or --text, not both."));
@@ -69,14 +75,61 @@ impl Send {
         Ok(json!({"data": {
             "type": "mailing",
             "attributes": attributes,
-            "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}},
+            "relationships": {
+                "mailbox": {"data": {"type": "mailbox", "id": mailbox}},
+                "attachments": {"data": attachments},
+            },
         }}))
+    }
+}
+
+/// Uploads a file as it is read; how a mailing names it.
+async fn attached(path: &Path, session: &Session) -> Result<Value, Failure> {
+    let failed = |why: String| Failure::failed(format!("{} cannot be attached: {why}.", path.display()));
+    let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| failed("it has no name".to_owned()))?;
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(failed("it is a directory".to_owned()));
+    }
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("filename", name).finish();
+    let uploaded = session.upload(&format!("/api/v2/attachments?{query}"), media_type(name), file).await?;
+    Ok(json!({"type": "attachment", "id": uploaded.record().id()}))
+}
+
+/// What the end of a name says a file is: enough for a reader to open it with the right program.
+fn media_type(name: &str) -> &'static str {
+    let end = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
+    match end.as_str() {
+        "pdf" => "application/pdf",
+        "txt" | "log" | "md" => "text/plain",
+        "csv" => "text/csv",
+        "html" | "htm" => "text/html",
+        "ics" => "text/calendar",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "svg" => "image/svg+xml",
+        "webp" => "image/webp",
+        "zip" => "application/zip",
+        "gz" => "application/gzip",
+        "json" => "application/json",
+        "xml" => "application/xml",
+        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "odt" => "application/vnd.oasis.opendocument.text",
+        "ods" => "application/vnd.oasis.opendocument.spreadsheet",
+        _ => "application/octet-stream",
     }
 }
 
 pub async fn run(send: &Send, session: &Session, output: Output) -> Result<(), Failure> {
     let mailbox = mailbox::find(session, &send.from).await?;
-    let body = send.body(&mailbox.id)?;
+    let mut attachments = Vec::with_capacity(send.attach.len());
+    for path in &send.attach {
+        attachments.push(attached(path, session).await?);
+    }
+    let body = send.body(&mailbox.id, &attachments)?;
     let mut mailing = session.call("POST", "/api/v2/mailings", Some(&body)).await?;
     if let Some(seconds) = send.wait {
         mailing = settled(mailing, Duration::from_secs(seconds.into()), session).await?;

@@ -139,14 +139,38 @@ impl Session {
         media_type: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Answer, Failure> {
-        let bearer = self.token.as_ref().map(|token| Zeroizing::new(format!("Bearer {}", token.expose_secret())));
-        let mut headers = vec![("accept", "application/vnd.api+json, */*")];
+        let bearer = self.bearer();
+        let mut headers = self.headers(bearer.as_ref());
         if body.is_some() {
             headers.push(("content-type", media_type));
         }
-        headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())));
-        headers.extend(self.act_as.as_ref().map(|email| (ACT_AS, email.as_str())));
         Ok(self.client.request(method, path, &headers, body).await?)
+    }
+
+    /// A file that is sent as it is read; the record that the server made of it.
+    pub async fn upload(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl std::io::Read + std::marker::Send + 'static,
+    ) -> Result<Document, Failure> {
+        let bearer = self.bearer();
+        let mut headers = self.headers(bearer.as_ref());
+        headers.push(("content-type", content_type));
+        let answer = self.client.upload("POST", path, &headers, body).await?;
+        refused(&answer).map_or_else(|| Document::read(&answer.body), Err)
+    }
+
+    fn bearer(&self) -> Option<Zeroizing<String>> {
+        self.token.as_ref().map(|token| Zeroizing::new(format!("Bearer {}", token.expose_secret())))
+    }
+
+    /// Who asks, and what is understood.
+    fn headers<'h>(&'h self, bearer: Option<&'h Zeroizing<String>>) -> Vec<(&'h str, &'h str)> {
+        let mut headers = vec![("accept", "application/vnd.api+json, */*")];
+        headers.extend(bearer.map(|bearer| ("authorization", bearer.as_str())));
+        headers.extend(self.act_as.as_ref().map(|email| (ACT_AS, email.as_str())));
+        headers
     }
 
     /// One request of the API; an answer from 400 on is a failure that says what the server said.

@@ -117,6 +117,8 @@ options! {
         public_url: Option<PublicUrl> = None;
         /// How many threads do the work; 0 means one per processor core.
         threads: u32 = 0, in 0..=256;
+        /// The largest attachment that can be uploaded, and the most that the attachments of a mailing have together.
+        attachment_size: ByteSize = ByteSize::mib(25), in ByteSize::mib(1)..=ByteSize::mib(100);
     }
 
     /// Connections to the outside.

@@ -176,6 +176,7 @@ impl Demo {
             places: places.clone(),
             runtime: runtime.clone(),
             dialer: Arc::new(stage.dialer()),
+            local_links: true,
             serving: true,
         };
         let app = App::start(blueprint).await.map_err(DemoError::Start)?;

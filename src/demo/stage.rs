@@ -117,6 +117,7 @@ fn answer_to(mail: &Accepted, runtime: &Runtime) -> Option<Vec<u8>> {
         in_reply_to: Some(&answered),
         references: &references,
         headers: &[],
+        attachments: &[],
     };
     compose(&outgoing).ok().map(|composed| composed.bytes)
 }

@@ -118,6 +118,11 @@ fn value_of(attribute: &Attribute, value: &Value) -> Result<Value, Problem> {
                 })
                 .collect()
         }
+        Kind::Reference => match value {
+            Value::String(given) => text(attribute, given, Some(998)),
+            Value::Object(_) => Ok(value.clone()),
+            _ => Err(refuse("a string or an object")),
+        },
         Kind::Structure => {
             if value.is_object() || value.is_array() {
                 Ok(value.clone())

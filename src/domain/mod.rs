@@ -4,6 +4,7 @@
 //! read by validation, serialization and listing); how a mailing's state moves; what a failure means. Calls nobody.
 
 pub mod address;
+pub mod attachment;
 pub mod backoff;
 pub mod check;
 pub mod classification;
@@ -14,17 +15,20 @@ pub mod failure;
 pub mod limits;
 pub mod link;
 pub mod list;
+pub mod mail_alias;
 pub mod mailbox;
 pub mod mailing;
 pub mod message;
 pub mod nearest;
 pub mod org_settings;
 pub mod problem;
+pub mod recipient;
 pub mod resource;
 pub mod secret;
 pub mod stages;
 pub mod suppression;
 pub mod suppression_list;
+pub mod template;
 pub mod time;
 pub mod tracking;
 pub mod user;

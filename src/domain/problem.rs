@@ -4,6 +4,8 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Attribute(String),
+    /// A member of an attribute that is an object: the attribute's name, the member's.
+    Member(String, String),
     Relationship(String),
     /// The document as a whole.
     Document,
@@ -29,6 +31,11 @@ pub struct Problem {
 impl Problem {
     pub fn attribute(name: &str, detail: impl Into<String>) -> Self {
         Self { place: Place::Attribute(name.to_owned()), code: ProblemCode::Invalid, detail: detail.into() }
+    }
+
+    pub fn member(attribute: &str, member: &str, detail: impl Into<String>) -> Self {
+        let place = Place::Member(attribute.to_owned(), member.to_owned());
+        Self { place, code: ProblemCode::Invalid, detail: detail.into() }
     }
 
     pub fn relationship(name: &str, detail: impl Into<String>) -> Self {

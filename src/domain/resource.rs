@@ -18,8 +18,10 @@ pub enum Kind {
         items: usize,
         max: usize,
     },
-    /// Any JSON object or list, as the server made it.
+    /// Any JSON object or list: as the server made it, or for the handler to check.
     Structure,
+    /// A text, or an object that names a record by `type` and `id`.
+    Reference,
 }
 
 /// Who may write and read an attribute.
@@ -127,6 +129,15 @@ impl Attribute {
         Self::new(name, Kind::Structure, about).read_only()
     }
 
+    /// A structure that a client may write; its handler checks what is in it.
+    pub const fn object(name: &'static str, about: &'static str) -> Self {
+        Self::new(name, Kind::Structure, about)
+    }
+
+    pub const fn reference(name: &'static str, about: &'static str) -> Self {
+        Self::new(name, Kind::Reference, about)
+    }
+
     #[must_use]
     pub const fn read_only(mut self) -> Self {
         self.access = Access::ReadOnly;
@@ -193,6 +204,11 @@ impl Attribute {
 pub enum Linkage {
     /// `{"data": {"type", "id"}}` or `{"data": null}`.
     One,
+    /// `{"data": [{"type", "id"}], "links": {"related"}, "meta": {"count"}}`.
+    Many {
+        /// The filter of the target's list that selects the related ones, for example `mailing`.
+        filter: &'static str,
+    },
     /// `{"links": {"related"}}` to a filtered list of `target`.
     LinkedList {
         /// The filter of the target's list that selects the related ones, for example `mailbox`.
@@ -216,6 +232,10 @@ pub struct Relationship {
 impl Relationship {
     pub const fn one(name: &'static str, target: &'static str, about: &'static str) -> Self {
         Self { name, target, linkage: Linkage::One, writable: false, filterable: false, about }
+    }
+
+    pub const fn many(name: &'static str, target: &'static str, filter: &'static str, about: &'static str) -> Self {
+        Self { name, target, linkage: Linkage::Many { filter }, writable: false, filterable: false, about }
     }
 
     pub const fn linked(name: &'static str, target: &'static str, filter: &'static str, about: &'static str) -> Self {

@@ -131,7 +131,7 @@ impl Iterator for Records<'_> {
                 ',' | ';' | '\t' if !quoted => cells.push(std::mem::take(&mut cell)),
                 '\n' if !quoted => {
                     cells.push(cell.strip_suffix('\r').unwrap_or(&cell).to_owned());
-                    return self.took(line, used, Ok(cells));
+                    return Some(self.took(line, used, Ok(cells)));
                 }
                 other => cell.push(other),
             }
@@ -139,10 +139,10 @@ impl Iterator for Records<'_> {
         if quoted || used > RECORD_LIMIT {
             // What follows is read again from the next line on.
             let end = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
-            return self.took(line, end, Err("A quote is not closed, or the line is too long.".to_owned()));
+            return Some(self.took(line, end, Err("A quote is not closed, or the line is too long.".to_owned())));
         }
         cells.push(cell.strip_suffix('\r').unwrap_or(&cell).to_owned());
-        self.took(line, self.rest.len(), Ok(cells))
+        Some(self.took(line, self.rest.len(), Ok(cells)))
     }
 }
 
@@ -152,11 +152,11 @@ impl Records<'_> {
         line: usize,
         octets: usize,
         cells: Result<Vec<String>, String>,
-    ) -> Option<Result<(usize, Vec<String>), BadLine>> {
+    ) -> Result<(usize, Vec<String>), BadLine> {
         let (taken, rest) = self.rest.split_at(octets);
         self.line += taken.matches('\n').count();
         self.rest = rest;
-        Some(cells.map(|cells| (line, cells)).map_err(|why| BadLine { line, why }))
+        cells.map(|cells| (line, cells)).map_err(|why| BadLine { line, why })
     }
 }
 
@@ -257,8 +257,8 @@ mod tests {
             prop_assert_eq!(&import.rows[0].email, &suppression.email);
             prop_assert_eq!(import.rows[0].reason, suppression.reason);
             let note = import.rows[0].note.clone().unwrap_or_default();
-            let kept = suppression.note.unwrap_or_default();
-            prop_assert_eq!(note.trim(), kept.trim());
+            let wanted = suppression.note.unwrap_or_default();
+            prop_assert_eq!(note.trim(), wanted.trim());
         }
 
         #[test]

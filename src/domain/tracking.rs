@@ -115,4 +115,46 @@ mod tests {
         assert!(Visit::default().is_a_machine());
         assert!(Visit { announced: true, ..visit(FIREFOX) }.is_a_machine());
     }
+
+    fn mailing(state: &str, delivered_at: Option<&str>) -> Mailing {
+        let mut mailing = serde_json::json!({
+            "id": 1, "mailbox_id": 1, "user_id": 1, "mailbox_address": "a@b.example", "created_at": "2026-01-01",
+            "updated_at": "2026-01-01", "state_changed_at": "2026-01-01", "scheduled_at": null, "due": null,
+            "mailing_type": "single", "message_id": "x@b.example", "recipients": [],
+            "track_opens": true, "track_links": true,
+        });
+        mailing["state"] = state.into();
+        mailing["delivered_at"] = delivered_at.into();
+        serde_json::from_value(mailing).unwrap()
+    }
+
+    #[test]
+    fn nobody_reads_a_mail_before_it_is_there_or_within_two_seconds() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let delivered = Some("2026-01-01T12:00:00Z");
+        for (state, delivered_at, now, counts) in [
+            ("delivering", None, "2026-01-01T12:00:00Z", false),
+            ("delivered", delivered, "2026-01-01T12:00:01.999Z", false),
+            ("delivered", delivered, "2026-01-01T12:00:02Z", true),
+            // A reply to the final dot that never came: it was delivered all the same.
+            ("failed", None, "2026-01-01T12:00:00Z", true),
+        ] {
+            let mut mailing = mailing(state, delivered_at);
+            assert_eq!(mailing.opened(&visit(FIREFOX), at(now)), counts, "{state} {now}");
+            assert_eq!(mailing.clicked(&visit(FIREFOX), at(now)), counts, "{state} {now}");
+            assert_eq!((mailing.open_count, mailing.click_count), (u64::from(counts), u64::from(counts)));
+            let state = if counts && state == "delivered" { "opened" } else { state };
+            assert_eq!(mailing.state.name(), state);
+        }
+    }
+
+    #[test]
+    fn what_is_not_tracked_is_not_counted_and_a_reply_is_never_undone() {
+        let later = Timestamp::parse("2026-01-02").unwrap();
+        let mut plain = Mailing { track_opens: false, track_links: false, ..mailing("delivered", Some("2026-01-01")) };
+        assert!(!plain.opened(&visit(FIREFOX), later) && !plain.clicked(&visit(FIREFOX), later));
+        let mut replied = mailing("replied", Some("2026-01-01"));
+        assert!(replied.opened(&visit(GMAIL), later));
+        assert_eq!(replied.state, State::Replied);
+    }
 }

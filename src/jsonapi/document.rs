@@ -68,16 +68,18 @@ pub struct ResourceObject {
 #[derive(Clone, Debug, PartialEq)]
 enum Related {
     One(&'static str, Option<u64>),
+    Many { kind: &'static str, ids: Vec<u64>, link: String },
     Link(String),
 }
 
 /// Shows a record. Of `attributes` only what is declared readable is taken, in the declaration's order; a declared one
-/// that is not there shows as null. `one` gives the ids at the other end of to-one relationships; the rest are null.
+/// that is not there shows as null. `others` gives the ids at the other end of relationships that show data: once of a
+/// to-one relationship, each in its order of a to-many; what is not there shows as null or empty.
 pub fn object(
     resource: &Resource,
     id: u64,
     mut attributes: Map<String, Value>,
-    one: &[(&str, Option<u64>)],
+    others: &[(&str, Option<u64>)],
     shown: &Shown<'_>,
 ) -> ResourceObject {
     let wanted = |name: &str| shown.fields.is_none_or(|fields| fields.contains(name));
@@ -90,8 +92,13 @@ pub fn object(
         .map(|relationship| {
             let shape = match relationship.linkage {
                 Linkage::One => {
-                    let target = one.iter().find(|(name, _)| *name == relationship.name).and_then(|(_, id)| *id);
+                    let target = others.iter().find(|(name, _)| *name == relationship.name).and_then(|(_, id)| *id);
                     Related::One(relationship.target, target)
+                }
+                Linkage::Many { filter } => {
+                    let ids = others.iter().filter(|(name, _)| *name == relationship.name).filter_map(|(_, id)| *id);
+                    let link = shown.links.related(&plural(relationship.target), filter, id);
+                    Related::Many { kind: relationship.target, ids: ids.collect(), link }
                 }
                 Linkage::LinkedList { filter } => {
                     Related::Link(shown.links.related(&plural(relationship.target), filter, id))
@@ -157,6 +164,14 @@ impl Serialize for Related {
             Self::One(kind, id) => {
                 let linkage = id.map(|id| Linked { kind, id });
                 Pairs(&[("data", linkage)]).serialize(serializer)
+            }
+            Self::Many { kind, ids, link } => {
+                let linkage: Vec<_> = ids.iter().map(|id| Linked { kind, id: *id }).collect();
+                let mut map = serializer.serialize_map(Some(3))?;
+                map.serialize_entry("data", &linkage)?;
+                map.serialize_entry("links", &Pairs(&[("related", link)]))?;
+                map.serialize_entry("meta", &Pairs(&[("count", ids.len())]))?;
+                map.end()
             }
             Self::Link(url) => Pairs(&[("links", Pairs(&[("related", url)]))]).serialize(serializer),
         }

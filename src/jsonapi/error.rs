@@ -32,6 +32,7 @@ impl Source {
     fn of(place: &Place) -> Self {
         Self::Pointer(match place {
             Place::Attribute(name) => format!("/data/attributes/{}", escaped(name)),
+            Place::Member(name, member) => format!("/data/attributes/{}/{}", escaped(name), escaped(member)),
             Place::Relationship(name) => format!("/data/relationships/{}", escaped(name)),
             Place::Document => "/data".to_owned(),
         })

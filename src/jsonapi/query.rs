@@ -8,7 +8,7 @@ use super::links::{Links, PageLinks, Pages};
 use super::parameters::{Parameters, brackets};
 use crate::domain::list::{ListQuery, Listing, Page, SortKey};
 use crate::domain::nearest::nearest;
-use crate::domain::resource::{Linkage, Resource};
+use crate::domain::resource::{Linkage, Relationship, Resource};
 use std::collections::BTreeMap;
 
 const SORT_KEYS: usize = 5;
@@ -64,7 +64,7 @@ impl<'a> Rules<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListRequest {
     pub list: ListQuery,
-    /// Dotted paths of to-one relationships, each once.
+    /// Dotted paths of relationships that show data, each once.
     pub include: Vec<String>,
     /// `provideAuthorizationMeta=true`.
     pub authorization_meta: bool,
@@ -219,7 +219,7 @@ impl Reader<'_> {
         paths
     }
 
-    /// Follows a dotted path over to-one relationships as far as the other resources are known.
+    /// Follows a dotted path over relationships that show data as far as the other resources are known.
     fn include_problem(&self, path: &str) -> Option<String> {
         if path.split('.').count() > INCLUDE_DEPTH {
             return Some(format!("A path can go over at most {INCLUDE_DEPTH} relationships."));
@@ -229,11 +229,10 @@ impl Reader<'_> {
             let Some(here) = resource else {
                 return Some(format!("'{}' goes further than can be included.", clean(path)));
             };
-            let includable = |name: &str| {
-                here.relationships.iter().find(|found| found.name == name && found.linkage == Linkage::One)
-            };
+            let includable =
+                |name: &str| here.relationships.iter().find(|found| found.name == name && shows_data(found));
             let Some(relationship) = includable(step) else {
-                let known = here.relationships.iter().filter(|found| found.linkage == Linkage::One);
+                let known = here.relationships.iter().filter(|found| shows_data(found));
                 let hint = suggestion(step, known.map(|found| found.name));
                 return Some(format!("A {} has nothing to include named '{}'.{hint}", here.name, clean(step)));
             };
@@ -303,6 +302,10 @@ impl Reader<'_> {
         }
         number
     }
+}
+
+fn shows_data(relationship: &Relationship) -> bool {
+    !matches!(relationship.linkage, Linkage::LinkedList { .. })
 }
 
 /// ` Did you mean 'x'?`, or nothing.

@@ -129,7 +129,7 @@ impl Field {
             // An address holds no space: it was a plus sign that nobody encoded.
             Kind::Text { .. } if self.form == Form::Email => Scalar::Text(address_key(&text.trim().replace(' ', "+"))),
             Kind::Text { .. } => Scalar::Text(text.to_owned()),
-            Kind::Texts { .. } | Kind::Structure => {
+            Kind::Texts { .. } | Kind::Structure | Kind::Reference => {
                 return Err(Refusal::new(format!("{parameter}: there is nothing to compare it with.")));
             }
         };

@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// How many records a to-many relationship names at most.
+const MANY: usize = 1000;
+
 /// What the request is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -26,6 +29,8 @@ pub struct Write {
     pub id: Option<u64>,
     /// The writable to-one relationships that were given; `None` clears.
     pub relationships: BTreeMap<&'static str, Option<u64>>,
+    /// The writable to-many relationships that were given, each id once.
+    pub many: BTreeMap<&'static str, Vec<u64>>,
     /// All that was given as relationships, unchecked: for what the declaration cannot say.
     pub raw_relationships: Map<String, Value>,
     attributes: Map<String, Value>,
@@ -50,8 +55,14 @@ impl Write {
         let attributes = data.member("attributes");
         let raw_relationships = data.member("relationships");
         ApiError::unless_empty(data.errors)?;
-        let mut write =
-            Self { id, relationships: BTreeMap::new(), raw_relationships, attributes, problems: Vec::new() };
+        let mut write = Self {
+            id,
+            relationships: BTreeMap::new(),
+            many: BTreeMap::new(),
+            raw_relationships,
+            attributes,
+            problems: Vec::new(),
+        };
         write.read_relationships(resource);
         Ok(write)
     }
@@ -83,8 +94,26 @@ impl Write {
                 }
                 continue;
             };
-            if !relationship.writable || relationship.linkage != Linkage::One {
+            if !relationship.writable {
                 continue;
+            }
+            match relationship.linkage {
+                Linkage::LinkedList { .. } => continue,
+                Linkage::Many { .. } => {
+                    match targets(relationship, given) {
+                        Ok(ids) => {
+                            self.many.insert(relationship.name, ids);
+                        }
+                        Err(why) => {
+                            let (name, target) = (relationship.name, relationship.target);
+                            let shape = format!("{{\"data\": [{{\"type\": \"{target}\", \"id\": 1}}]}}");
+                            let detail = format!("{name} must be {shape}: {why}.");
+                            self.problems.push(Problem::relationship(name, detail));
+                        }
+                    }
+                    continue;
+                }
+                Linkage::One => {}
             }
             match target(relationship, given) {
                 Ok(id) => {
@@ -189,16 +218,35 @@ fn identifier(given: &Value) -> Option<u64> {
 
 fn target(relationship: &Relationship, given: &Value) -> Result<Option<u64>, &'static str> {
     let given = given.as_object().ok_or("it is no object")?;
-    let data = match given.get("data") {
-        None => return Err("it has no 'data'"),
-        Some(Value::Null) => return Ok(None),
-        Some(data) => data.as_object().ok_or("its 'data' is no object")?,
-    };
+    match given.get("data") {
+        None => Err("it has no 'data'"),
+        Some(Value::Null) => Ok(None),
+        Some(data) => linked(relationship, data.as_object().ok_or("its 'data' is no object")?).map(Some),
+    }
+}
+
+fn targets(relationship: &Relationship, given: &Value) -> Result<Vec<u64>, &'static str> {
+    let given = given.as_object().ok_or("it is no object")?;
+    let data = given.get("data").ok_or("it has no 'data'")?.as_array().ok_or("its 'data' is no list")?;
+    if data.len() > MANY {
+        return Err("it names too many");
+    }
+    let mut ids = Vec::with_capacity(data.len());
+    for item in data {
+        let id = linked(relationship, item.as_object().ok_or("an entry of its 'data' is no object")?)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+fn linked(relationship: &Relationship, data: &Map<String, Value>) -> Result<u64, &'static str> {
     match data.get("type").and_then(Value::as_str) {
         Some(kind) if kind == relationship.target || kind == plural(relationship.target) => {}
         _ => return Err("its type is another"),
     }
-    data.get("id").and_then(identifier).map(Some).ok_or("its id is no positive whole number")
+    data.get("id").and_then(identifier).ok_or("its id is no positive whole number")
 }
 
 #[cfg(test)]

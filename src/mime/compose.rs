@@ -1,11 +1,16 @@
 //! Composes one outgoing message: the only file of the house that builds MIME, and with the SMTP sender the only one
 //! that knows lettre.
 
+#[path = "compose_attachments.rs"]
+mod attachments;
+pub use attachments::{Attached, Octets};
+
 use super::fields;
 use super::html::text_from_html;
 use super::text::normalise;
 use crate::domain::address::{Person, is_forbidden_in_header};
 use crate::domain::time::Timestamp;
+use attachments::write_mixed;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue, Headers};
 use lettre::message::{Body, MultiPart, SinglePart};
 use md5::{Digest, Md5};
@@ -33,6 +38,7 @@ pub struct Outgoing<'a> {
     pub references: &'a [String],
     /// Extra fields, such as List-Unsubscribe. Not those that are made here.
     pub headers: &'a [(String, String)],
+    pub attachments: &'a [Attached<'a>],
 }
 
 /// A message ready to be sent.
@@ -59,6 +65,8 @@ pub enum ComposeError {
     HeaderName { field: String },
     /// A structured extra field that is not ASCII.
     NotAscii { field: String },
+    /// The octets of an attachment could not be had; a sentence says why.
+    Unreadable(String),
     /// A date without a four-digit year.
     Date,
     /// The result broke a rule that must hold on the wire: a mistake in here, and the message must not be sent.
@@ -75,6 +83,7 @@ impl fmt::Display for ComposeError {
             Self::MessageId { field } => write!(f, "The field {field} is not a valid message identifier."),
             Self::HeaderName { field } => write!(f, "The header {field} cannot be set, or is set twice."),
             Self::NotAscii { field } => write!(f, "The header {field} may contain ASCII characters only."),
+            Self::Unreadable(sentence) => f.write_str(sentence),
             Self::Date => f.write_str("The date of the message is out of range."),
             Self::Malformed => f.write_str("The message could not be composed."),
         }
@@ -88,7 +97,8 @@ const LINE_LIMIT: usize = 998;
 /// The longest identifier or word that certainly fits on a line.
 const WORD_LIMIT: usize = 900;
 
-/// Composes the message: multipart/alternative where there is HTML, else one text/plain part, in UTF-8, as 7-bit data.
+/// Composes the message: multipart/alternative where there is HTML, else one text/plain part, in UTF-8, as 7-bit data;
+/// within multipart/mixed where there are attachments.
 /// A NUL in a body becomes U+FFFD. Nothing names a bcc recipient.
 pub fn compose(outgoing: &Outgoing<'_>) -> Result<Composed, ComposeError> {
     refuse_control_characters("messageId", outgoing.message_id)?;
@@ -102,14 +112,19 @@ pub fn compose(outgoing: &Outgoing<'_>) -> Result<Composed, ComposeError> {
         (None, None) => String::new(),
     };
     let mut bytes = headers.to_string().into_bytes();
-    bytes.extend(match outgoing.html {
+    let body = match outgoing.html {
         Some(html) => MultiPart::alternative()
             .boundary(boundary(message_id))
             .singlepart(part(ContentType::TEXT_PLAIN, &text, false))
             .singlepart(part(ContentType::TEXT_HTML, html, false))
             .formatted(),
-        None => part(ContentType::TEXT_PLAIN, &text, true).formatted(),
-    });
+        None => part(ContentType::TEXT_PLAIN, &text, outgoing.attachments.is_empty()).formatted(),
+    };
+    if outgoing.attachments.is_empty() {
+        bytes.extend(body);
+    } else {
+        write_mixed(&mut bytes, &body, outgoing.attachments, message_id)?;
+    }
     if !is_well_formed(&bytes) {
         return Err(ComposeError::Malformed);
     }

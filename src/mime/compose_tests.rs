@@ -54,6 +54,7 @@ impl Draft {
             in_reply_to: self.in_reply_to.as_deref(),
             references: &self.references,
             headers: &self.headers,
+            attachments: &[],
         })
     }
 

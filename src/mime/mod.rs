@@ -20,7 +20,7 @@ mod parse;
 mod rewrite;
 mod text;
 
-pub use compose::{ComposeError, Composed, Outgoing, compose};
+pub use compose::{Attached, ComposeError, Composed, Octets, Outgoing, compose};
 pub use html::{sanitise, text_from_html};
 pub use parse::{Incoming, parse, parse_summary, part_content};
 pub use rewrite::{escaped, html_with_last, html_with_signature, rewrite_links, text_with_signature};

@@ -67,16 +67,14 @@ impl<'h> Tags<'h> {
                 continue;
             }
             at = span(at + 1, &|octet| !octet.is_ascii_whitespace());
-            let (inner, outer) = match octets.get(at)? {
-                quote @ (b'"' | b'\'') => {
-                    let end = span(at + 1, &|octet| octet == *quote);
-                    octets.get(end)?;
-                    (at + 1..end, at..end + 1)
-                }
-                _ => {
-                    let end = span(at, &|octet| octet.is_ascii_whitespace() || octet == b'>');
-                    (at..end, at..end)
-                }
+            let first = *octets.get(at)?;
+            let (inner, outer) = if matches!(first, b'"' | b'\'') {
+                let end = span(at + 1, &|octet| octet == first);
+                octets.get(end)?;
+                (at + 1..end, at..end + 1)
+            } else {
+                let end = span(at, &|octet| octet.is_ascii_whitespace() || octet == b'>');
+                (at..end, at..end)
             };
             at = outer.end;
             found.push((self.html.get(name).unwrap_or_default().to_ascii_lowercase(), inner, outer));

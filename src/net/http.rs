@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// The largest body that is read, in bytes.
 const BODY_LIMIT: usize = 64 << 20;
+/// How much of an upload is read at once, in bytes.
+const PIECE: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of a whole request: a live test of a mailbox may take 30 s on the server's side.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
@@ -104,6 +106,40 @@ impl HttpClient {
         path_and_query: &str,
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
+    ) -> Result<Answer, HttpError> {
+        self.exchange(method, path_and_query, headers, body.map(reqwest::Body::from)).await
+    }
+
+    /// The same with a body that is read while it is sent, and so is never in memory as a whole.
+    pub async fn upload(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: impl std::io::Read + Send + 'static,
+    ) -> Result<Answer, HttpError> {
+        let pieces = futures_util::stream::unfold(Some(body), |body| async move {
+            let mut body = body?;
+            let mut piece = vec![0; PIECE];
+            // Files and pipes are read in place: the command line has nothing else to do meanwhile.
+            match body.read(&mut piece) {
+                Ok(0) => None,
+                Ok(length) => {
+                    piece.truncate(length);
+                    Some((Ok(piece), Some(body)))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        self.exchange(method, path_and_query, headers, Some(reqwest::Body::wrap_stream(pieces))).await
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: Option<reqwest::Body>,
     ) -> Result<Answer, HttpError> {
         let method = reqwest::Method::from_bytes(method.as_bytes())
             .map_err(|_| HttpError::Invalid(format!("{method} is no method")))?;

@@ -38,27 +38,35 @@ impl Public {
 
 /// Mounts the public routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let refuse = |request: HttpRequest| async move { page::refusal(&request, StatusCode::METHOD_NOT_ALLOWED) };
     config
         .service(
             web::resource("/u/{token}")
                 .route(web::get().to(unsubscribe::show))
                 .route(web::head().to(unsubscribe::show))
                 .route(web::post().to(unsubscribe::opt_out))
-                .default_service(web::to(refuse)),
+                .default_service(refuse("GET, HEAD, POST")),
         )
         .service(
             web::resource("/o/{token}.gif")
                 .route(web::get().to(tracking::open))
                 .route(web::head().to(tracking::open))
-                .default_service(web::to(refuse)),
+                .default_service(refuse("GET, HEAD")),
         )
         .service(
             web::resource("/c/{token}")
                 .route(web::get().to(tracking::click))
                 .route(web::head().to(tracking::click))
-                .default_service(web::to(refuse)),
+                .default_service(refuse("GET, HEAD")),
         );
+}
+
+/// 405, with the methods that the path has.
+fn refuse(allowed: &'static str) -> actix_web::Route {
+    web::to(move |request: HttpRequest| async move {
+        let mut response = page::refusal(&request, StatusCode::METHOD_NOT_ALLOWED);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        response
+    })
 }
 
 /// What every public answer carries.

@@ -1,9 +1,9 @@
 //! One attempt to deliver one mailing: from the commit that started it to the report of what it came to.
 
-use super::Parts;
-use super::message::{composed, envelope_recipients};
+use super::message::{composed, envelope_recipients, mebibytes};
 use super::settle::{End, Report};
 use super::start::{Started, enter_data_phase};
+use super::{Parts, ROOM};
 use crate::connect::credential::Draft;
 use crate::connect::smtp::{EnvelopeOptions, SmtpSession};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
@@ -11,6 +11,7 @@ use crate::domain::stages::Stages;
 use crate::providers::texts::refined;
 use crate::runtime::contain;
 use crate::store::StoreError;
+use tokio::sync::SemaphorePermit;
 
 /// Runs an attempt. Whatever happens inside, a panic included, there is a report.
 pub(super) async fn run(parts: &Parts, started: Started) -> Report {
@@ -56,7 +57,8 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
     let failpoints = &parts.runtime.failpoints;
-    let message = composed(started)?;
+    let _room = room(parts, started).await?;
+    let message = composed(&parts.store, started)?;
     report.size = u64::try_from(message.bytes.len()).ok();
     let recipients = envelope_recipients(started);
     let ascii: Vec<String> = recipients.iter().map(|(_, ascii)| ascii.clone()).collect();
@@ -93,6 +95,14 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
     failpoints.pass("reply.read").await;
     put_back(parts, started, session);
     verdict.map(|line| End::Accepted { line })
+}
+
+/// Memory for a large message, held until it is gone: however many workers there are, they do not fill it up.
+pub(super) async fn room<'p>(parts: &'p Parts, started: &Started) -> Result<Option<SemaphorePermit<'p>>, Failure> {
+    match mebibytes(&parts.store, started)?.min(ROOM) {
+        0 => Ok(None),
+        wanted => Ok(parts.room.acquire_many(wanted).await.ok()),
+    }
 }
 
 /// What is said before the final dot.
@@ -160,8 +170,8 @@ fn put_back(parts: &Parts, started: &Started, session: SmtpSession) {
 
 fn sender(started: &Started) -> String {
     use crate::domain::address::Address;
-    let given = &started.mailing.mailbox_address;
-    Address::parse(given).map_or_else(|_| given.clone(), |address| address.ascii())
+    let given = super::message::sender(started);
+    Address::parse(given).map_or_else(|_| given.to_owned(), |address| address.ascii())
 }
 
 fn not_recorded(why: &str) -> Failure {

@@ -2,24 +2,27 @@
 
 use super::start::Started;
 use crate::domain::address::{Address, Person};
+use crate::domain::attachment::Attachment;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::link::{Link, LinkKey, Purpose, target};
 use crate::domain::mailing::{Content, Mailing, NO_PUBLIC_URL, Recipient, RecipientKind};
 use crate::mime::{
-    Composed, Outgoing, compose, escaped, html_with_last, html_with_signature, rewrite_links, text_from_html,
-    text_with_signature,
+    Attached, ComposeError, Composed, Octets, Outgoing, compose, escaped, html_with_last, html_with_signature,
+    rewrite_links, text_from_html, text_with_signature,
 };
+use crate::store::{Snapshot, Store, attachment_content, get};
+use std::ops::ControlFlow;
 
 /// What stands for the link in an `optOutSignature` or a body.
 const PLACEHOLDER: &str = "%unsubscribe_url%";
 
 /// Composes the message of an attempt.
-pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
+pub(super) fn composed(store: &Store, started: &Started) -> Result<Composed, Failure> {
     let Started { mailing, content, mailbox, .. } = started;
     let frozen = content.frozen.as_ref();
     let from = Person {
         name: frozen.and_then(|frozen| frozen.from_name.clone()),
-        address: address(&mailing.mailbox_address, Scope::Mailbox)?,
+        address: address(sender(started), Scope::Mailbox)?,
     };
     let reply_to = content
         .reply_to
@@ -45,7 +48,19 @@ pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
         Some(signed) => signed.tracked(&html, unsubscribe.as_deref()),
         None => html,
     });
-    let headers = unsubscribe.as_deref().map(one_click).unwrap_or_default();
+    let mut headers = unsubscribe.as_deref().map(one_click).unwrap_or_default();
+    headers.extend(content.headers.iter().cloned());
+    let snapshot = store.read()?;
+    let stored = stored(&snapshot, &content.attachments)?;
+    let attached: Vec<Attached> = stored
+        .iter()
+        .map(|stored| Attached {
+            name: &stored.attachment.name,
+            content_type: &stored.attachment.content_type,
+            size: stored.attachment.size,
+            octets: stored,
+        })
+        .collect();
     let outgoing = Outgoing {
         from: &from,
         reply_to: reply_to.as_ref(),
@@ -59,8 +74,54 @@ pub(super) fn composed(started: &Started) -> Result<Composed, Failure> {
         in_reply_to: content.in_reply_to.as_deref(),
         references: &content.references,
         headers: &headers,
+        attachments: &attached,
     };
-    compose(&outgoing).map_err(|problem| unfit(Scope::Message, &problem.to_string()))
+    compose(&outgoing).map_err(|problem| match problem {
+        // The store, not the message, is at fault.
+        ComposeError::Unreadable(why) => Failure::temporary(Stage::Store, why),
+        problem => unfit(Scope::Message, &problem.to_string()),
+    })
+}
+
+/// Who the message is from, in From and in the envelope: an alias where the mailing names one, else the mailbox.
+pub(super) fn sender(started: &Started) -> &str {
+    started.content.from_alias.as_deref().unwrap_or(&started.mailing.mailbox_address)
+}
+
+/// How much the attachments take once they are in the message, in whole mebibytes.
+pub(super) fn mebibytes(store: &Store, started: &Started) -> Result<u32, Failure> {
+    if started.content.attachments.is_empty() {
+        return Ok(0);
+    }
+    let snapshot = store.read()?;
+    let octets: u64 = stored(&snapshot, &started.content.attachments)?.iter().map(|one| one.attachment.size).sum();
+    // Base64 with its line breaks: 78 octets for 57.
+    Ok(u32::try_from((octets.saturating_mul(78) / 57) >> 20).unwrap_or(u32::MAX))
+}
+
+/// An attachment as the store has it.
+struct Stored<'s> {
+    snapshot: &'s Snapshot,
+    attachment: Attachment,
+}
+
+impl Octets for Stored<'_> {
+    fn show(&self, see: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+        let mut pass = |octets: &[u8]| {
+            see(octets);
+            ControlFlow::Continue(())
+        };
+        attachment_content(self.snapshot, self.attachment.id, &mut pass).map_err(|error| error.to_string())
+    }
+}
+
+fn stored<'s>(snapshot: &'s Snapshot, ids: &[u64]) -> Result<Vec<Stored<'s>>, Failure> {
+    ids.iter()
+        .map(|id| match get::<Attachment>(snapshot, *id)? {
+            Some(attachment) => Ok(Stored { snapshot, attachment }),
+            None => Err(unfit(Scope::Message, &format!("the attachment {id} is gone."))),
+        })
+        .collect()
 }
 
 /// HTML and text with the signature in its place. The text of HTML alone is made before any link is tracked.

@@ -36,6 +36,7 @@ use pool::{Pool, Reuse};
 use scheduler::Scheduler;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What the parts of the engine share.
 struct Parts {
@@ -46,9 +47,14 @@ struct Parts {
     /// What links in mails start with.
     public_url: Option<Arc<str>>,
     pool: Pool,
+    /// Mebibytes that messages with attachments may take at the same time.
+    room: Semaphore,
     tasks: Tasks,
     outlook: Outlook,
 }
+
+/// Seven messages of the largest default size; larger ones go one after the other, smaller ones together.
+const ROOM: u32 = 256;
 
 /// The running engine.
 pub struct SendEngine {
@@ -79,6 +85,7 @@ impl SendEngine {
             config,
             public_url: public_url.map(Arc::from),
             pool: Pool::new(reuse),
+            room: Semaphore::new(ROOM as usize),
             tasks: tasks.clone(),
             outlook,
         };

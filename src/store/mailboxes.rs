@@ -105,6 +105,9 @@ impl Work<'_> {
     pub fn delete_mailbox(&mut self, mailbox: &Mailbox) -> Result<(), StoreError> {
         let id = mailbox.id;
         self.remove_record(mailbox)?;
+        for alias in super::aliases_of(self, id)? {
+            self.delete_alias(&alias)?;
+        }
         self.remove(STATUSES, &Key::new().id(id).build())?;
         for table in [CURSORS, SLOTS_HELD, SLOTS_SPENT] {
             let mut keys = Vec::new();

@@ -112,6 +112,8 @@ impl Work<'_> {
     /// Adds a mailing; the id of `mailing` is ignored.
     pub fn create_mailing(&mut self, mut mailing: Mailing, content: &Content) -> Result<Mailing, StoreError> {
         mailing.id = self.next_id(Mailing::COUNTER)?;
+        self.mirror_recipients(None, &mut mailing)?;
+        self.use_attachments(mailing.id, &[], &content.attachments)?;
         self.put_record(None, &mailing)?;
         self.put(CONTENTS, &Key::new().id(mailing.id).build(), &encode(content)?)?;
         if let Some(key) = due_key(&mailing) {
@@ -148,6 +150,26 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Writes a mailing that a client has edited, with what it says now and what it said before.
+    pub fn edit_mailing(
+        &mut self,
+        before: &Mailing,
+        mut after: Mailing,
+        old: &Content,
+        new: &Content,
+    ) -> Result<Mailing, StoreError> {
+        if before.recipients != after.recipients {
+            self.mirror_recipients(Some(before), &mut after)?;
+        }
+        if old != new {
+            self.use_attachments(after.id, &old.attachments, &new.attachments)?;
+            self.put_content(after.id, new)?;
+        }
+        self.save_mailing(before, &after)?;
+        self.mailing_event(EventKind::MailingUpdated, &after)?;
+        Ok(after)
+    }
+
     pub fn put_content(&mut self, mailing: u64, content: &Content) -> Result<(), StoreError> {
         self.put(CONTENTS, &Key::new().id(mailing).build(), &encode(content)?)
     }
@@ -165,6 +187,9 @@ impl Work<'_> {
         if let Some(key) = errand_key(mailing) {
             self.remove(ERRANDS, &key)?;
         }
+        let content = content(self, mailing.id)?;
+        self.use_attachments(mailing.id, &content.attachments, &[])?;
+        self.remove_recipients(mailing)?;
         self.remove(CONTENTS, &Key::new().id(mailing.id).build())?;
         self.remove_record(mailing)?;
         self.mailing_event(EventKind::MailingDestroyed, mailing)

@@ -8,11 +8,14 @@
 //!
 //! Uses the ground floor and `vault`, which seals secrets on the writer thread once their record has its id.
 
+mod attachments;
 mod codec;
 mod error;
 mod events;
 mod idempotency;
 mod link_keys;
+mod loose;
+mod mail_aliases;
 mod mailboxes;
 mod mailings;
 mod messages;
@@ -21,6 +24,7 @@ mod org_settings;
 pub(crate) mod powercut;
 mod query;
 mod reader;
+mod recipients;
 mod record;
 mod schema;
 mod slots;
@@ -35,10 +39,12 @@ mod users;
 mod work;
 mod writer;
 
+pub use attachments::{ATTACHMENT_CHUNK, attachment_content, user_of_attachment};
 pub use error::StoreError;
 pub use events::{events_after, latest_event};
 pub use idempotency::{FirstAnswer, first_answer};
 pub use link_keys::link_keys;
+pub use mail_aliases::{alias_by_email, aliases_of};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
 pub use mailings::{content, due_head, due_heads, errands, mailing_by_message_id, waiting_mailings};
 pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};

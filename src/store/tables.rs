@@ -42,6 +42,23 @@ tables! {
     MAILINGS_BY_MESSAGE_ID = "mailings.messageId";
     /// Mailing → what it says.
     CONTENTS = "mailings.content";
+    RECIPIENTS = "recipients";
+    RECIPIENTS_BY_MAILING = "recipients.mailing";
+    /// (moment, recipient): those that no mailing names, in the order in which they can be forgotten.
+    RECIPIENTS_LOOSE = "recipients.loose";
+    ATTACHMENTS = "attachments";
+    ATTACHMENTS_BY_USER = "attachments.user";
+    /// (attachment, chunk) → compressed octets.
+    ATTACHMENT_CHUNKS = "attachments.chunks";
+    /// (attachment, mailing): who uses it.
+    ATTACHMENT_USES = "attachments.uses";
+    /// (moment, attachment): those that no mailing uses, in the order in which they can be forgotten.
+    ATTACHMENTS_LOOSE = "attachments.loose";
+    /// Attachment → since when no mailing uses it.
+    ATTACHMENTS_LOOSE_SINCE = "attachments.looseSince";
+    MAIL_ALIASES = "mailAliases";
+    MAIL_ALIASES_BY_EMAIL = "mailAliases.email";
+    MAIL_ALIASES_BY_MAILBOX = "mailAliases.mailbox";
     /// (mailbox, due, mailing): what waits, in the order in which it may go out.
     DUE = "mailings.due";
     /// (moment, mailing): when a sent folder is to be asked about a mailing, or given a copy of it.

@@ -79,6 +79,8 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         unsubscribed_at: None,
         track_links: false,
         track_opens: false,
+        asked_at: None,
+        revision: 0,
         include_unsubscribe_link: false,
     }
 }

@@ -1,6 +1,9 @@
-//! What must happen now and then: for now, removing the messages of deleted mailboxes, a batch at a time.
+//! What must happen now and then: removing the messages of deleted mailboxes, a batch at a time, and what was made for a
+//! mailing that never came (`uploads.rs`).
 //!
 //! Uses `store` and the ground floor; started and stopped by `app`.
+
+mod uploads;
 
 use crate::domain::event::EventKind;
 use crate::runtime::Tasks;
@@ -20,6 +23,7 @@ impl Upkeep {
     pub fn start(store: Store) -> Self {
         let tasks = Tasks::new();
         let stopping = tasks.stopping();
+        tasks.spawn(uploads::keep_swept(store.clone(), stopping.clone()));
         tasks.spawn(async move {
             let mut events = store.events();
             loop {

@@ -187,6 +187,49 @@ fn a_mailing_is_queued_shown_and_not_sent_twice_by_looking() {
 }
 
 #[test]
+fn the_queue_is_listed_shown_taken_back_and_files_go_with_a_mailing() {
+    let (home, _) = set_up();
+    let _server = Server::start(&home);
+    home.run(&["mailbox", "add", "ann@example.org"], "").ok();
+    home.run(&["mailbox", "pause", "ann@example.org", "--send"], "").ok();
+    let report = file(&home, "report.pdf", &"0123456789".repeat(30_000));
+    let notes = file(&home, "Grüße.txt", "Grüße");
+    let send = ["send", "--from", "ann@example.org", "--to", "bob@example.org", "--subject", "Files", "--text", "-"];
+    let sent = json(&home.run(&[&send[..], &["--attach", &report, &notes, "--json"]].concat(), "Hello"));
+    assert_eq!(sent["data"]["relationships"]["attachments"]["meta"]["count"], 2);
+    let listed = json(&home.run(&["api", "GET", "/api/v2/attachments"], ""));
+    let attributes = |number: usize| listed["data"][number]["attributes"].clone();
+    assert_eq!((&attributes(0)["filename"], &attributes(0)["size"]), (&"report.pdf".into(), &300_000.into()));
+    assert_eq!(
+        (&attributes(1)["filename"], &attributes(1)["contentType"]),
+        (&"Grüße.txt".into(), &"text/plain".into())
+    );
+    let missing = home.run(&[&send[..], &["--attach", "nowhere.pdf"]].concat(), "Hello");
+    assert!(missing.failed(1).contains("nowhere.pdf cannot be attached"), "{missing:#?}");
+    assert!(
+        home.run(&["send", "--from", "ann@example.org", "--to", "b@example.org", "--subject", "2", "--text", "-"], "x")
+            .code
+            == Some(0)
+    );
+
+    let queue = home.run(&["queue", "list", "--mailbox", "ann@example.org"], "");
+    assert!(queue.ok().contains("bob@example.org") && queue.ok().contains("Files"), "{queue:#?}");
+    assert_eq!(home.run(&["queue", "list", "--quiet"], "").ok(), "1\n2");
+    assert!(home.run(&["queue", "show", "1"], "").ok().contains("bob@example.org waiting"));
+    assert!(home.run(&["queue", "cancel", "1"], "").ok().contains("Mailing 1 is drafted."));
+    let partly = home.run(&["queue", "retry", "1", "2", "9"], "");
+    assert_eq!(partly.code, Some(3), "{partly:#?}");
+    assert!(
+        partly.stderr.contains("Mailing 1: Only a failed mailing") && partly.stderr.contains("Mailing 9"),
+        "{partly:#?}"
+    );
+    assert_eq!(home.run(&["queue", "cancel", "9"], "").code, Some(5));
+    assert_eq!(home.run(&["queue", "list", "--quiet"], "").ok(), "2");
+    assert_eq!(home.run(&["queue", "list", "--state", "drafted", "--quiet"], "").ok(), "1");
+    assert_eq!(home.run(&["queue", "list", "--state", "sent"], "").ok().lines().count(), 1);
+}
+
+#[test]
 fn wrong_usage_is_told_apart_from_failure() {
     let home = Home::new();
     for arguments in [&["sevre"][..], &["mailbox"], &["mailbox", "add"], &["help", "nothing"], &["setup"]] {

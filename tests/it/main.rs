@@ -10,7 +10,9 @@
 //! The peers (`dovecot`, `smtp-sink`, `python3`) must be installed. Without them a test fails, unless
 //! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
+mod aliases;
 mod architecture;
+mod attachments;
 mod bad_input;
 mod canary;
 mod cli;
@@ -18,16 +20,20 @@ mod contract;
 mod demo;
 mod hostile_smtp;
 mod imap_session;
+mod injection;
 mod kill;
 mod limits;
 mod live_tests;
+mod mailing_edits;
 mod main_job;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
+mod recipients;
 mod sending;
 #[allow(dead_code, reason = "as above")]
 mod support;
 mod suppression;
+mod templates;
 mod torture;
 mod tracking;
 mod unsubscribe;

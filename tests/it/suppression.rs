@@ -1,9 +1,12 @@
 //! The list of addresses that nobody mails: the resource, CSV in and out, exclusions, hard bounces.
 
+use crate::support::binary::Home;
 use crate::support::client::{Answer, Request};
 use crate::support::instance::Instance;
+use crate::support::server::Server;
 use crate::unsubscribe::{mail_server, sending};
-use postroom::mailserver::{Act, Point, Rule};
+use postroom::domain::event::EventKind;
+use postroom::mailserver::{Act, Count, Point, Rule};
 use serde_json::{Value, json};
 
 async fn import(postroom: &Instance, list: &str) -> Answer {
@@ -64,7 +67,7 @@ async fn a_list_comes_in_with_its_bad_lines_told_and_goes_out_as_it_came() {
     // What went out comes in again: nothing new, nothing rejected.
     let meta = import(&postroom, &exported).await.expect(200).json["meta"].clone();
     assert_eq!((&meta["added"], &meta["known"], &meta["rejected"]), (&json!(0), &json!(2), &json!(0)), "{meta:#}");
-    let many: String = (0..2500).map(|number| format!("n{number}@x.example\n")).collect();
+    let many = (0..2500).map(|number| format!("n{number}@x.example")).collect::<Vec<_>>().join("\n");
     assert_eq!(import(&postroom, &many).await.expect(200).json["meta"]["added"], 2500);
     assert_eq!(postroom.client.get_raw("/api/v2/suppressions/export").await.matches("@x.example").count(), 2502);
     import(&postroom, "name\nx\n").await.expect(422);
@@ -133,4 +136,55 @@ async fn the_organisations_exclusions_hold_for_every_mailbox() {
     assert_eq!(server.wait_accepted(1).await[0].recipients, ["bert@demo.test"]);
     postroom.client.patch(path, &change(json!(null))).await.expect(200);
     postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suppressed_between_two_tries_is_not_tried_again_and_who_has_the_mail_keeps_it() {
+    let server = mail_server().await;
+    let rule = Rule::new(Point::RcptTo, Act::Reply("450 4.2.0 Greylisted".into())).to("slow@demo.test");
+    server.script(rule.count(Count::First(1)));
+    let (postroom, mailbox) = sending(&server, json!({})).await;
+    let content = json!({"to": ["fast@demo.test", "slow@demo.test"], "subject": "s", "bodyText": "t"});
+    let mailing = postroom.mailing(mailbox, content).await;
+    postroom.until("mailings", mailing, |shown| shown["retryCount"] == 1).await;
+    postroom.client.create("suppression", "suppressions", &json!({"email": "SLOW@demo.test"})).await;
+    postroom
+        .app
+        .store()
+        .write(move |work| {
+            let before = work.mailing(mailing)?.expect("the mailing");
+            let mut after = before.clone();
+            after.due = Some(work.now());
+            work.save_mailing(&before, &after)?;
+            work.mailing_event(EventKind::MailingScheduled, &after)
+        })
+        .await
+        .expect("its time comes");
+    let shown = postroom.until_state(mailing, "delivered").await;
+    assert_eq!(shown["recipientOutcomes"][0]["state"], "accepted");
+    assert_eq!(shown["recipientOutcomes"][1]["state"], "failed");
+    assert_eq!((server.accepted().len(), &shown["retryAt"]), (1, &Value::Null), "{shown:#}");
+    postroom.stop().await;
+}
+
+#[test]
+fn the_command_line_lists_adds_removes_imports_and_exports() {
+    let home = Home::new();
+    home.run(&["setup", "--email", "ann@example.org"], "").ok();
+    let _server = Server::start(&home);
+    home.run(&["suppression", "add", "bert@example.org", "--reason", "complaint", "--note", "by phone"], "").ok();
+    assert_eq!(home.run(&["suppression", "add", "BERT@example.org"], "").code, Some(1));
+    let imported = home.run(&["suppression", "import", "-"], "email\ncora@example.org\nnobody\nBert@example.org\n");
+    assert_eq!(imported.code, Some(3), "{imported:#?}");
+    assert!(imported.stdout.contains("1 addresses were added, 1 were suppressed already"), "{imported:#?}");
+    assert!(imported.stderr.contains("line 3:"), "{imported:#?}");
+    let listed = home.run(&["suppression", "list"], "");
+    assert!(listed.ok().contains("cora@example.org") && listed.ok().contains("by phone"), "{listed:#?}");
+    let complaints = home.run(&["suppression", "list", "--reason", "complaint", "--quiet"], "");
+    assert_eq!(complaints.ok().lines().count(), 1, "{complaints:#?}");
+    home.run(&["suppression", "rm", "Cora@example.org"], "").ok();
+    assert_eq!(home.run(&["suppression", "rm", "cora@example.org"], "").code, Some(5));
+    let exported = home.run(&["suppression", "export"], "");
+    assert_eq!(exported.ok().lines().count(), 2, "{exported:#?}");
+    assert!(exported.ok().contains("bert@example.org,complaint,by phone,api,"), "{exported:#?}");
 }

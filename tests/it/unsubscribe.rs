@@ -3,7 +3,7 @@
 use crate::support::client::{Client, Request};
 use crate::support::instance::Instance;
 use postroom::config::{Config, PublicUrl};
-use postroom::domain::link::{Link, Purpose};
+use postroom::domain::link::{Link, LinkKey, Purpose};
 use postroom::mailserver::{Accepted, MailServer, Options, Recipients};
 use postroom::mime;
 use postroom::store::StoreError;
@@ -34,6 +34,15 @@ pub async fn sending(server: &MailServer, attributes: Value) -> (Instance, u64) 
 /// The public routes as a stranger reaches them.
 pub fn stranger(postroom: &Instance) -> Client {
     Client::new(&format!("http://{}", postroom.app.address().expect("an address")), None)
+}
+
+/// Makes a key for the links from now on.
+pub async fn new_link_key(postroom: &Instance) -> LinkKey {
+    let made = postroom.app.store().write(|work| {
+        let key = work.add_link_key()?;
+        Ok::<_, StoreError>(key)
+    });
+    made.await.expect("a new key")
 }
 
 /// A header field of a mail, unfolded.
@@ -191,7 +200,7 @@ async fn links_live_on_after_the_mailing_the_mailbox_a_new_key_and_a_restart() {
     postroom.until_state(mailing, "delivered").await;
     let path = opt_out_path(&server.wait_accepted(1).await[0]);
     let store = postroom.app.store();
-    let newer = store.write(|work| work.add_link_key()).await.expect("a new key");
+    let newer = new_link_key(&postroom).await;
     postroom.client.delete(&format!("/api/v2/mailboxes/{mailbox}")).await.expect(204);
     store
         .write(move |work| {
@@ -231,7 +240,8 @@ async fn a_wrong_token_is_nothing_in_any_language_and_says_so() {
         }
     }
     stranger.send(post("/u/x", &[], b"List-Unsubscribe=One-Click")).await.expect(404);
-    stranger.send(Request { method: "DELETE", path: &path, ..Request::default() }).await.expect(405);
+    let refused = stranger.send(Request { method: "DELETE", path: &path, ..Request::default() }).await.expect(405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, POST"));
     assert!(suppressions(&postroom).await.is_empty());
     for (accepted, tag, wrong, right) in [
         ("en-GB", "en", "This link does not work", "To unsubscribe"),
@@ -333,7 +343,7 @@ async fn every_attempt_composes_the_same_octets_whatever_changed_in_between() {
     let mailing = postroom.mailing(mailbox, content).await;
     postroom.until("mailings", mailing, |shown| shown["retryAt"].is_string() || shown["state"] == "delivered").await;
     let store = postroom.app.store();
-    store.write(|work| work.add_link_key()).await.expect("a new key");
+    new_link_key(&postroom).await;
     let changes = json!({"emailSignature": "<p>Two</p>", "optOutSignature": "other"});
     let document = json!({"data": {"type": "mailbox", "id": mailbox, "attributes": changes}});
     postroom.client.patch(&format!("/api/v2/mailboxes/{mailbox}"), &document).await.expect(200);

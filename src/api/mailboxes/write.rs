@@ -16,7 +16,7 @@ use crate::domain::user::User;
 use crate::jsonapi::{
     ApiError, Document, Expect, JsonApiBody, ListRequest, Purpose, Write, ok, path_id, require_match,
 };
-use crate::store::{SecretChange, Work, get, mailbox_by_email, status};
+use crate::store::{Reader, SecretChange, StoreError, Work, alias_by_email, get, mailbox_by_email, status};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub(super) async fn create(
         keep_below_the_provider(&mut mailbox);
     }
     set_reach(None, &mut mailbox, caller.is_admin());
-    if let Some(problem) = taken(mailbox_by_email(&api.store.read()?, &mailbox.settings.email)?, None)
+    if let Some(problem) = taken(&api.store.read()?, &mailbox.settings.email, None)?
         && !mailbox.settings.email.is_empty()
     {
         problems.push(problem);
@@ -80,7 +80,7 @@ pub(super) async fn create(
             once.make(
                 work,
                 |work| {
-                    if let Some(problem) = taken(mailbox_by_email(work, &mailbox.settings.email)?, None) {
+                    if let Some(problem) = taken(work, &mailbox.settings.email, None)? {
                         return Err(problem.into());
                     }
                     Ok(work.create_mailbox(mailbox.clone(), &secrets)?)
@@ -116,7 +116,7 @@ pub(super) async fn update(
     let mut after = Mailbox { settings, user_id: owner, updater_id: caller.id(), ..before.clone() };
     set_reach(Some(&before), &mut after, caller.is_admin());
     problems.extend(secrets_left_behind(&before, &after, &secrets));
-    if let Some(problem) = taken(mailbox_by_email(&api.store.read()?, &after.settings.email)?, Some(id)) {
+    if let Some(problem) = taken(&api.store.read()?, &after.settings.email, Some(id))? {
         problems.push(problem);
     }
     ApiError::unless_valid(problems)?;
@@ -134,7 +134,7 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
             "The mailbox was changed by somebody else in the meantime. Read it again and repeat your change.".into(),
         ));
     }
-    if let Some(problem) = taken(mailbox_by_email(work, &wanted.settings.email)?, Some(read.id)) {
+    if let Some(problem) = taken(work, &wanted.settings.email, Some(read.id))? {
         return Err(problem.into());
     }
     let Consequences { sending, syncing, other_account } = consequences(&before, wanted, secrets);
@@ -215,9 +215,14 @@ fn whole(settings: &Settings) -> Vec<Problem> {
     problems
 }
 
-fn taken(found: Option<Mailbox>, own: Option<u64>) -> Option<Problem> {
-    found.filter(|found| Some(found.id) != own)?;
-    Some(Problem::attribute("email", "A mailbox with this address exists already.").with_code(ProblemCode::Duplicate))
+/// An address is a mailbox's or an alias's, once in the organisation; whose, is not told.
+fn taken(reader: &impl Reader, email: &str, own: Option<u64>) -> Result<Option<Problem>, StoreError> {
+    let by_another = mailbox_by_email(reader, email)?.is_some_and(|found| Some(found.id) != own);
+    if !by_another && alias_by_email(reader, email)?.is_none() {
+        return Ok(None);
+    }
+    let detail = "A mailbox or an alias with this address exists already.";
+    Ok(Some(Problem::attribute("email", detail).with_code(ProblemCode::Duplicate)))
 }
 
 /// `validateSend` and `validateSync`: the write goes through only if the live tests pass.

@@ -1,14 +1,15 @@
 //! Creating a mailing: 201 means that it is on disk, with the Message-ID that it keeps.
 
+use super::change::{Change, Written};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::idempotency::Once;
 use crate::api::shown::{View, request_of};
-use crate::domain::address::{Address, Person};
+use crate::domain::address::Address;
 use crate::domain::check::presets;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{Content, Mailing, RECIPIENTS, RESOURCE, Recipient, RecipientKind, State};
-use crate::domain::problem::{Problem, ProblemCode};
+use crate::domain::mailing::{Mailing, RESOURCE, State};
+use crate::domain::problem::Problem;
 use crate::domain::time::Timestamp;
 use crate::jsonapi::{ApiError, Expect, JsonApiBody, Purpose, Write};
 use crate::runtime::Random;
@@ -16,9 +17,6 @@ use crate::store::get;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
-
-/// Attributes of a CRM: kept as given.
-const KEPT: &[&str] = &["followUpTaskScheduledAt", "followUpTaskType"];
 
 pub(super) async fn create(
     api: web::Data<Api>,
@@ -38,13 +36,13 @@ pub(super) async fn create(
     values.extend(checked.values);
 
     let mailbox = mailbox_of(&api, &caller, &write, &mut problems)?;
-    let recipients = recipients(&values, &mut problems);
-    let reply_to = text(&values, "replyTo");
-    if let Some(Err(problem)) = reply_to.as_deref().map(Person::parse) {
-        problems.push(Problem::attribute("replyTo", format!("replyTo is not a valid address: {problem}")));
-    }
+    let snapshot = api.store.read()?;
+    let mailbox_id = mailbox.as_ref().map(|mailbox| mailbox.id);
+    let written = Written { values: &values, write: &write, mailbox: mailbox_id };
+    let asked = Change::default().with(&written, &api, &snapshot, &caller, &mut problems)?;
+    drop(snapshot);
     let now = api.store.runtime().clock.now();
-    let scheduled_at = text(&values, "scheduledAt").and_then(|text| Timestamp::parse(&text));
+    let scheduled_at = asked.scheduled_at;
     let state = initial_state(text(&values, "state").as_deref(), scheduled_at, now, &mut problems);
     ApiError::unless_valid(problems)?;
     // A missing mailbox is among the problems.
@@ -61,9 +59,9 @@ pub(super) async fn create(
         state_changed_at: now,
         scheduled_at,
         due: state.waits().then(|| scheduled_at.unwrap_or(now)),
-        mailing_type: text(&values, "mailingType").unwrap_or_else(|| "single".into()),
+        mailing_type: asked.mailing_type.clone(),
         message_id: message_id(&mailbox.settings.email, &*api.store.runtime().random),
-        recipients,
+        recipients: asked.recipients.clone(),
         attempt: None,
         attempts: Vec::new(),
         doubt_resends: 0,
@@ -83,19 +81,13 @@ pub(super) async fn create(
         bounced_at: None,
         marked_as_spam_at: None,
         unsubscribed_at: None,
-        track_links: values.get("trackLinks").and_then(Value::as_bool).unwrap_or(false),
-        track_opens: values.get("trackOpens").and_then(Value::as_bool).unwrap_or(false),
-        include_unsubscribe_link: values.get("includeUnsubscribeLink").and_then(Value::as_bool).unwrap_or(false),
+        track_links: asked.track_links,
+        track_opens: asked.track_opens,
+        asked_at: None,
+        revision: 0,
+        include_unsubscribe_link: asked.include_unsubscribe_link,
     };
     ApiError::unless_valid(mailing.link_problems(api.public_url.as_deref()))?;
-    let content = Content {
-        subject: text(&values, "subject"),
-        html: text(&values, "bodyHtml"),
-        text: text(&values, "bodyText"),
-        reply_to,
-        kept: kept(&values, &write),
-        ..Content::default()
-    };
     let view = View { api: api.clone(), caller, wanted };
     let shown = view.clone();
     let made = api
@@ -107,7 +99,8 @@ pub(super) async fn create(
                     if get::<Mailbox>(work, mailing.mailbox_id)?.is_none() {
                         return Err(no_mailbox(mailing.mailbox_id).into());
                     }
-                    Ok(work.create_mailing(mailing.clone(), &content)?)
+                    asked.check_still_there(work)?;
+                    Ok(work.create_mailing(mailing.clone(), &asked.content)?)
                 },
                 |work, mailing| Ok(shown.created(work, mailing)?),
             )
@@ -148,41 +141,6 @@ fn mailbox_of(
     Ok(None)
 }
 
-fn recipients(values: &Map<String, Value>, problems: &mut Vec<Problem>) -> Vec<Recipient> {
-    let mut recipients: Vec<Recipient> = Vec::new();
-    let mut invalid = false;
-    for kind in [RecipientKind::To, RecipientKind::Cc, RecipientKind::Bcc] {
-        let given = values.get(kind.name()).and_then(Value::as_array);
-        for text in given.into_iter().flatten().filter_map(Value::as_str) {
-            match Person::parse(text) {
-                Ok(person) => recipients.push(Recipient {
-                    kind,
-                    name: person.name,
-                    address: person.address.as_given().to_owned(),
-                    outcome: None,
-                }),
-                Err(problem) => {
-                    invalid = true;
-                    let shown: String = text.chars().filter(|character| !character.is_control()).take(80).collect();
-                    let detail = format!("'{shown}' is not a valid recipient: {problem}");
-                    problems.push(Problem::attribute(kind.name(), detail));
-                }
-            }
-        }
-    }
-    let judged = [RecipientKind::To, RecipientKind::Cc, RecipientKind::Bcc]
-        .iter()
-        .any(|kind| problems.iter().any(|problem| problem.place == Problem::attribute(kind.name(), "").place));
-    if recipients.is_empty() && !invalid && !judged {
-        problems.push(Problem::attribute("to", "A mailing needs at least one recipient in to, cc or bcc."));
-    }
-    if recipients.len() > RECIPIENTS {
-        let detail = format!("A mailing has at most {RECIPIENTS} recipients; this one has {}.", recipients.len());
-        problems.push(Problem::attribute("to", detail).with_code(ProblemCode::TooLong));
-    }
-    recipients
-}
-
 /// The state in which a mailing begins its life.
 fn initial_state(
     given: Option<&str>,
@@ -218,17 +176,4 @@ fn message_id(mailbox: &str, random: &dyn Random) -> String {
     });
     let domain = Address::parse(mailbox).map(|address| address.domain_ascii().to_owned());
     format!("{left}@{}", domain.as_deref().unwrap_or("localhost"))
-}
-
-fn kept(values: &Map<String, Value>, write: &Write) -> Map<String, Value> {
-    let mut kept: Map<String, Value> =
-        KEPT.iter().filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.clone()))).collect();
-    for (name, id) in &write.relationships {
-        if *name != "mailbox"
-            && let Some(id) = id
-        {
-            kept.insert((*name).to_owned(), (*id).into());
-        }
-    }
-    kept
 }

@@ -1,13 +1,14 @@
 //! What a mailing shows.
 
+use super::edit::may_edit;
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::shown::{Shows, own_mailboxes, sees_mailbox};
 use crate::domain::list::Filter;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{Mailing, RESOURCE, Recipient, RecipientKind};
+use crate::domain::mailing::{Content, Mailing, RESOURCE, Recipient, RecipientKind};
 use crate::domain::resource::Resource;
-use crate::jsonapi::Permissions;
+use crate::jsonapi::{Permissions, etag};
 use crate::send::gate::{self, Question};
 use crate::store::{Reader, StoreError, content, get, status};
 use serde_json::{Map, Value, json};
@@ -29,6 +30,8 @@ impl Shows for Mailing {
             self.recipients.iter().filter(|recipient| recipient.kind == kind).map(Recipient::to_string).collect()
         };
         let attempts = json!(self.attempts);
+        let headers: Map<String, Value> =
+            content.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         let mut shown = json!({
             "attempts": attempts,
             "bcc": names(RecipientKind::Bcc),
@@ -42,6 +45,9 @@ impl Shows for Mailing {
             "delayReason": self.delay_reason(api, reader)?,
             "deliveredAt": self.delivered_at,
             "errorReason": self.error_reason,
+            "fromAlias": content.from_alias,
+            "headers": headers,
+            "inReplyTo": content.in_reply_to.as_ref().map(|id| format!("<{id}>")),
             "includeUnsubscribeLink": self.include_unsubscribe_link,
             "mailboxAddress": self.mailbox_address,
             "mailingType": self.mailing_type,
@@ -67,6 +73,7 @@ impl Shows for Mailing {
             "trackOpens": self.track_opens,
             "unsubscribedAt": self.unsubscribed_at,
             "updatedAt": self.updated_at,
+            "variables": content.variables,
         });
         let mut shown = shown.as_object_mut().map(std::mem::take).unwrap_or_default();
         for (name, value) in content.kept {
@@ -76,7 +83,7 @@ impl Shows for Mailing {
     }
 
     fn related(&self, reader: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
-        let kept = content(reader, self.id)?.kept;
+        let Content { kept, attachments, .. } = content(reader, self.id)?;
         let mailbox = get::<Mailbox>(reader, self.mailbox_id)?.map(|mailbox| mailbox.id);
         let mut related = vec![("mailbox", mailbox), ("user", Some(self.user_id))];
         for relationship in RESOURCE.relationships {
@@ -84,13 +91,20 @@ impl Shows for Mailing {
                 related.push((relationship.name, Some(id)));
             }
         }
+        related.extend(attachments.into_iter().map(|id| ("attachments", Some(id))));
+        let recipients = self.recipients.iter().filter(|recipient| recipient.id != 0);
+        related.extend(recipients.map(|recipient| ("recipients", Some(recipient.id))));
         Ok(related)
     }
 
     fn permissions(&self, caller: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError> {
-        let may =
-            get::<Mailbox>(reader, self.mailbox_id)?.is_some_and(|mailbox| caller.user().may_edit(mailbox.user_id));
+        let may = may_edit(reader, caller, self)?;
         Ok(Permissions { can_write: may && self.state.not_yet_sent(), can_delete: None })
+    }
+
+    fn tag(&self) -> Option<String> {
+        // What the engine does to a mailing is no edit: the tag stays until a client changes something.
+        Some(etag(&(self.id, self.revision)))
     }
 }
 

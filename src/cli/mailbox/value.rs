@@ -61,7 +61,7 @@ fn typed(attribute: &Attribute, text: &str) -> Option<Value> {
         Kind::Boolean => text.parse::<bool>().ok().map(Value::from),
         Kind::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
         Kind::Text { .. } | Kind::Time => Some(text.into()),
-        Kind::Texts { .. } | Kind::Structure => serde_json::from_str(text).ok(),
+        Kind::Texts { .. } | Kind::Structure | Kind::Reference => serde_json::from_str(text).ok(),
     }
 }
 

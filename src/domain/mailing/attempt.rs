@@ -2,6 +2,7 @@
 
 use crate::domain::address::{Address, Person};
 use crate::domain::failure::{EnhancedCode, Failure, Stage};
+use crate::domain::mailbox::address_key;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,6 +17,12 @@ pub enum RecipientKind {
 }
 
 impl RecipientKind {
+    pub const ALL: [Self; 3] = [Self::To, Self::Cc, Self::Bcc];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::To => "to",
@@ -28,11 +35,31 @@ impl RecipientKind {
 /// One recipient of a mailing. Without an outcome it still has to be handed to a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
+    /// Of the resource that mirrors it; 0 before it has one.
+    #[serde(default)]
+    pub id: u64,
     pub kind: RecipientKind,
     pub name: Option<String>,
     pub address: String,
     #[serde(default)]
     pub outcome: Option<Outcome>,
+}
+
+impl Recipient {
+    /// One that still has to be mailed.
+    pub fn new(kind: RecipientKind, person: Person) -> Self {
+        Self { id: 0, kind, name: person.name, address: person.address.as_given().to_owned(), outcome: None }
+    }
+
+    /// What is equal for two spellings of one address.
+    pub fn key(&self) -> String {
+        address_key(&self.address)
+    }
+
+    /// Whether a server has taken the mail for it: never mailed again.
+    pub fn is_accepted(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| outcome.state == RecipientState::Accepted)
+    }
 }
 
 impl fmt::Display for Recipient {

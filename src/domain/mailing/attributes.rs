@@ -39,8 +39,13 @@ pub static RESOURCE: Resource = Resource {
         A::time("deliveredAt", "When the first recipient was accepted.").read_only().listed(),
         A::long_text("errorBacktrace", "Always null here.").read_only(),
         A::text("errorReason", 255, "Why the mailing failed, in a sentence.").read_only(),
+        A::text("fromAlias", 255, "The alias of the mailbox that it is sent from, in From and in the envelope.")
+            .form(Form::Email),
         A::time("followUpTaskScheduledAt", "Kept as given."),
         A::text("followUpTaskType", 255, "Kept as given."),
+        A::object("headers", "Further header fields by name, as far as they are allowed: X-…, List-Id and the like."),
+        A::reference("inReplyTo", "What it answers: a Message-ID, or a message or mailing as {\"type\", \"id\"}.")
+            .form(Form::Line),
         A::boolean(
             "includeUnsubscribeLink",
             "Whether it tells its one recipient how to opt out, as mailings of type sequence and campaign always do.",
@@ -85,13 +90,19 @@ pub static RESOURCE: Resource = Resource {
         A::boolean("trackOpens", "Whether opens are tracked.").preset(Preset::Boolean(false)),
         A::time("unsubscribedAt", "When a recipient opted out through this mailing.").read_only().listed(),
         A::time("updatedAt", "When the mailing last changed.").read_only().listed(),
+        A::object(
+            "variables",
+            "Fills in {{name}} in subject, bodyHtml and bodyText; without it these stay as they are.",
+        ),
     ],
     relationships: &[
+        R::many("attachments", "attachment", "mailing", "Files that go with it, uploaded before.").writable(),
         R::one("calendar", "calendar", "Kept for a CRM."),
         R::one("followUpSequence", "sequence", "Kept for a CRM.").writable(),
         R::one("mailbox", "mailbox", "The mailbox that sends it.").writable().filterable(),
         R::one("opportunity", "opportunity", "Kept for a CRM."),
         R::one("prospect", "prospect", "Kept for a CRM.").writable(),
+        R::many("recipients", "recipient", "mailing", "Everybody in to, cc and bcc.").writable(),
         R::one("schedule", "schedule", "Kept for a CRM.").writable(),
         R::one("sequence", "sequence", "Kept for a CRM."),
         R::one("sequenceState", "sequenceState", "Kept for a CRM."),

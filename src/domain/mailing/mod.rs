@@ -2,13 +2,17 @@
 
 mod attempt;
 mod attributes;
+mod client;
 mod doubt;
+mod headers;
 mod sent_copy;
 mod transition;
 
 pub use attempt::{Attempt, AttemptRecord, Outcome, Phase, Recipient, RecipientKind, RecipientState};
 pub use attributes::{RECIPIENTS, RESOURCE, STATES};
+pub use client::Unmovable;
 pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, Resolution};
+pub use headers::{HEADERS, wrong_header};
 pub use sent_copy::{COPY_DELAY, COPY_TRIES, CopyState, SentCopy};
 pub use transition::{State, Trigger, transition};
 
@@ -86,6 +90,12 @@ pub struct Mailing {
     pub track_links: bool,
     #[serde(default)]
     pub track_opens: bool,
+    /// When a client last asked for it to be sent: counts for its expiry.
+    #[serde(default)]
+    pub asked_at: Option<Timestamp>,
+    /// Counts the edits of clients; the entity tag is made of it.
+    #[serde(default)]
+    pub revision: u64,
     #[serde(default)]
     pub include_unsubscribe_link: bool,
 }
@@ -106,6 +116,25 @@ pub struct Content {
     pub frozen: Option<Frozen>,
     /// Attributes and relationships that belong to a CRM: kept as given.
     pub kept: Map<String, Value>,
+    /// The alias that it is sent from, in place of the mailbox's own address: in From and in the envelope.
+    pub from_alias: Option<String>,
+    /// Further header fields, each allowed by [`wrong_header`].
+    pub headers: Vec<(String, String)>,
+    /// The ids of its attachments, in their order.
+    pub attachments: Vec<u64>,
+    /// What placeholders were filled in with; empty where there are none.
+    pub variables: Map<String, Value>,
+    /// The texts before their placeholders were filled in; only where there are variables.
+    pub templates: Option<Templates>,
+}
+
+/// Texts with placeholders.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Templates {
+    pub subject: Option<String>,
+    pub html: Option<String>,
+    pub text: Option<String>,
 }
 
 /// What a message takes from its surroundings, kept from the first attempt on.
@@ -182,9 +211,10 @@ impl Mailing {
         problems
     }
 
-    /// When the client wants it to go out.
+    /// When the client wants it to go out: its time, or the moment of asking where that came later.
     pub fn wanted_at(&self) -> Timestamp {
-        self.scheduled_at.unwrap_or(self.created_at)
+        let wanted = self.scheduled_at.unwrap_or(self.created_at);
+        self.asked_at.map_or(wanted, |asked| asked.max(wanted))
     }
 
     /// When the sent folder is to be asked about this mailing, or given a copy of it. The index of errands is made of it.

@@ -148,6 +148,7 @@ async fn launch(config: &Config, home: &TempDir) -> App {
         places,
         runtime: Runtime::system(),
         dialer: Arc::new(Loopback),
+        local_links: false,
         serving: true,
     })
     .await

@@ -104,6 +104,13 @@ impl Server {
         }
     }
 
+    /// The most memory that it has had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// Any command that prints a URL once it serves (`serve`, `demo`); or how it ended without one.
     pub fn spawn(command: &mut Command) -> Result<Self, Finished> {
         let mut child = command

@@ -243,7 +243,8 @@ fn content(number: u64) -> Content {
 }
 
 fn mailing(mailbox: &Mailbox, number: u64, now: Timestamp) -> Mailing {
-    let recipient = Recipient { kind: RecipientKind::To, name: None, address: "bert@demo.test".into(), outcome: None };
+    let recipient =
+        Recipient { id: 0, kind: RecipientKind::To, name: None, address: "bert@demo.test".into(), outcome: None };
     serde_json::from_value(serde_json::json!({
         "id": 0, "mailbox_id": mailbox.id, "user_id": mailbox.user_id, "mailbox_address": mailbox.settings.email,
         "created_at": now, "updated_at": now, "state": State::Queued, "state_changed_at": now, "due": now,

@@ -1,0 +1,149 @@
+//! What a client may do to a mailing that has not been sent: send, schedule, take back, try again.
+
+use super::{Mailing, State, Trigger};
+use crate::domain::failure::Stage;
+use crate::domain::time::Timestamp;
+use std::fmt;
+
+/// Why a mailing cannot be moved as asked; displays as a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmovable {
+    /// A server may be taking it at this moment.
+    UnderWay,
+    /// It has been sent.
+    Sent(State),
+    /// There is no such move.
+    NoSuchMove { from: State, to: State },
+    /// A scheduled mailing needs its time.
+    NoTime,
+    /// Only what failed can be tried again.
+    NotFailed(State),
+}
+
+impl Unmovable {
+    /// Whether it is the mailing that has moved on, and not the request that makes no sense.
+    pub fn is_conflict(self) -> bool {
+        matches!(self, Self::UnderWay | Self::Sent(_) | Self::NotFailed(_))
+    }
+}
+
+impl fmt::Display for Unmovable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnderWay => f.write_str(
+                "The mailing is being delivered at this moment and cannot be changed. Wait until its state says what became of it.",
+            ),
+            Self::Sent(state) => {
+                write!(f, "The mailing has been sent (it is {}) and cannot be changed any more.", state.name())
+            }
+            Self::NoSuchMove { from, to } => {
+                write!(f, "A mailing that is {} cannot become {}.", from.name(), to.name())
+            }
+            Self::NoTime => f.write_str("A scheduled mailing needs scheduledAt."),
+            Self::NotFailed(state) => write!(
+                f,
+                "Only a failed mailing can be retried; this one is {}. Set its state to queued to send it.",
+                state.name()
+            ),
+        }
+    }
+}
+
+impl Mailing {
+    /// Refuses what has been sent or is about to be.
+    pub fn check_unsent(&self) -> Result<(), Unmovable> {
+        match self.state {
+            state if state.not_yet_sent() => Ok(()),
+            State::Delivering => Err(Unmovable::UnderWay),
+            state => Err(Unmovable::Sent(state)),
+        }
+    }
+
+    /// Whether a server has taken the message for somebody, or may have: what it says is settled then.
+    pub fn has_left_in_part(&self) -> bool {
+        let in_doubt = |stage: Stage, code: Option<u16>| stage == Stage::FinalDot && code.is_none();
+        self.doubt_resends > 0
+            || self.recipients.iter().any(super::Recipient::is_accepted)
+            || self.attempts.iter().any(|attempt| in_doubt(attempt.stage, attempt.code))
+    }
+
+    /// Moves it as an edit asks: the state that it names, if it names one, and the time as it is after the edit.
+    /// A record that was read and is written back unchanged moves nothing.
+    pub fn ask(
+        &mut self,
+        wanted: Option<State>,
+        scheduled_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), Unmovable> {
+        self.check_unsent()?;
+        let another_time = self.scheduled_at != scheduled_at;
+        let waits = self.state.waits();
+        let goes = match wanted {
+            Some(State::Scheduled) if scheduled_at.is_none() && !waits => return Err(Unmovable::NoTime),
+            Some(State::Queued | State::Scheduled) => !waits || another_time,
+            Some(State::Drafted) if self.state != State::Drafted && self.state != State::Placeholder => {
+                self.scheduled_at = scheduled_at;
+                return self.cancel(now);
+            }
+            Some(state) if state != self.state => {
+                return Err(Unmovable::NoSuchMove { from: self.state, to: state });
+            }
+            _ => waits && another_time,
+        };
+        self.scheduled_at = scheduled_at;
+        if goes {
+            self.go(now);
+        }
+        Ok(())
+    }
+
+    /// Takes it back. One that waits for nothing stays as it is.
+    pub fn cancel(&mut self, now: Timestamp) -> Result<(), Unmovable> {
+        self.check_unsent()?;
+        if matches!(self.state, State::Drafted | State::Placeholder) {
+            return Ok(());
+        }
+        self.apply(Trigger::Cancel, now);
+        self.retry_at = None;
+        self.error_reason = None;
+        Ok(())
+    }
+
+    /// Sends a failed mailing again, to everybody who was not accepted; one that waits for its next try goes now.
+    pub fn retry(&mut self, now: Timestamp) -> Result<(), Unmovable> {
+        self.check_unsent()?;
+        match self.state {
+            State::Failed => self.go(now),
+            State::Scheduled if self.retry_at.is_some() => {
+                self.retry_at = None;
+                self.due = Some(now);
+                self.asked_at = Some(now);
+                self.updated_at = now;
+            }
+            State::Scheduled | State::Queued => {}
+            state => return Err(Unmovable::NotFailed(state)),
+        }
+        Ok(())
+    }
+
+    /// Into the queue, at its time; whoever was not accepted before is tried afresh.
+    fn go(&mut self, now: Timestamp) {
+        if !self.state.waits() {
+            for recipient in self.recipients.iter_mut().filter(|recipient| !recipient.is_accepted()) {
+                recipient.outcome = None;
+            }
+            self.retry_count = 0;
+            self.doubt_resends = 0;
+            self.error_reason = None;
+        }
+        self.retry_at = None;
+        self.retry_interval = None;
+        let later = self.scheduled_at.filter(|at| *at > now);
+        if self.state == State::Failed {
+            self.apply(Trigger::Queue, now);
+        }
+        self.apply(if later.is_some() { Trigger::Schedule } else { Trigger::Queue }, now);
+        self.asked_at = Some(now);
+        self.due = Some(later.unwrap_or(now));
+    }
+}

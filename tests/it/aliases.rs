@@ -1,0 +1,100 @@
+//! Mail aliases: own addresses of a mailbox, and mail that is sent from them.
+
+use crate::mailing_edits::{mail_server, smtp};
+use crate::support::client::{Answer, Client};
+use crate::support::instance::Instance;
+use postroom::domain::user::Role;
+use serde_json::{Value, json};
+
+async fn alias(client: &Client, mailbox: u64, attributes: Value) -> Answer {
+    let document = json!({"data": {"type": "mailAlias", "attributes": attributes, "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}}}});
+    client.post("/api/v2/mailAliases", &document).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailing_is_sent_from_an_alias_of_its_mailbox() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
+    let other = postroom.mailbox("bob@demo.test", smtp(&server)).await;
+    alias(&postroom.client, mailbox, json!({"email": "Sales@demo.test"})).await.expect(201);
+    alias(&postroom.client, mailbox, json!({"email": "quiet@demo.test", "canSend": false})).await.expect(201);
+    alias(&postroom.client, other, json!({"email": "other@demo.test"})).await.expect(201);
+    let content = |from: &str| json!({"to": ["c@demo.test"], "subject": "s", "bodyText": "t", "fromAlias": from});
+    let mailing = postroom.mailing(mailbox, content("sales@DEMO.test")).await;
+    let shown = postroom.until_state(mailing, "delivered").await;
+    assert_eq!(shown["fromAlias"], "Sales@demo.test", "as the alias is written");
+    let accepted = server.wait_accepted(1).await;
+    assert_eq!(accepted[0].sender, "Sales@demo.test");
+    let raw = String::from_utf8_lossy(&accepted[0].raw).into_owned();
+    assert!(raw.contains("Sales@demo.test") && !raw.contains("From: ann@demo.test"), "{raw}");
+    for from in ["quiet@demo.test", "other@demo.test", "ann@demo.test", "nobody@demo.test"] {
+        let document = json!({"data": {"type": "mailing", "attributes": content(from), "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}}}});
+        let refused = postroom.client.post("/api/v2/mailings", &document).await.expect(422);
+        assert_eq!(refused.blamed(), Some("/data/attributes/fromAlias"), "{from}");
+    }
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_a_mailboxs_or_an_aliass_once() {
+    let postroom = Instance::start().await;
+    let mailbox = postroom.mailbox("ann@demo.test", json!({})).await;
+    let made = alias(&postroom.client, mailbox, json!({"email": "sales@demo.test"})).await.expect(201);
+    assert_eq!(made.json["data"]["relationships"]["mailbox"]["data"]["id"], mailbox);
+    assert_eq!(made.json["data"]["attributes"]["canSend"], true);
+    let id = made.json["data"]["id"].as_u64().unwrap();
+    for taken in ["SALES@demo.test", "ann@Demo.test"] {
+        let refused = alias(&postroom.client, mailbox, json!({"email": taken})).await.expect(422);
+        assert_eq!(refused.json["errors"][0]["id"], "validationDuplicateValueError");
+        assert!(!refused.text.contains("\"ann"), "whose it is, is not told");
+    }
+    let document = json!({"data": {"type": "mailbox", "attributes": {"email": "Sales@demo.test"}}});
+    let refused = postroom.client.post("/api/v2/mailboxes", &document).await.expect(422);
+    assert_eq!(refused.json["errors"][0]["id"], "validationDuplicateValueError");
+    let document = json!({"data": {"type": "mailbox", "id": mailbox, "attributes": {"email": "sales@demo.test"}}});
+    postroom.client.patch(&format!("/api/v2/mailboxes/{mailbox}"), &document).await.expect(422);
+    for (attributes, mailbox, pointer) in [
+        (json!({}), mailbox, "/data/attributes/email"),
+        (json!({"email": "a\r\nb@demo.test"}), mailbox, "/data/attributes/email"),
+        (json!({"email": "new@demo.test"}), 99, "/data/relationships/mailbox"),
+    ] {
+        assert_eq!(alias(&postroom.client, mailbox, attributes).await.expect(422).blamed(), Some(pointer));
+    }
+    postroom.client.delete(&format!("/api/v2/mailAliases/{id}")).await.expect(204);
+    postroom.client.get(&format!("/api/v2/mailAliases/{id}")).await.expect(404);
+    postroom.mailbox("sales@demo.test", json!({})).await;
+    // With its mailbox an alias goes, and its address is free again.
+    alias(&postroom.client, mailbox, json!({"email": "info@demo.test"})).await.expect(201);
+    postroom.client.delete(&format!("/api/v2/mailboxes/{mailbox}")).await.expect(204);
+    assert_eq!(postroom.client.get("/api/v2/mailAliases").await.expect(200).json["meta"]["count"], 0);
+    postroom.mailbox("info@demo.test", json!({})).await;
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aliases_belong_to_who_owns_the_mailbox() {
+    let postroom = Instance::start().await;
+    let (member, viewer) =
+        (postroom.person("member", Role::Member).await, postroom.person("viewer", Role::Viewer).await);
+    let mailbox = postroom.mailbox("ann@demo.test", json!({})).await;
+    alias(&postroom.client, mailbox, json!({"email": "sales@demo.test"})).await.expect(201);
+    assert_eq!(
+        alias(&member.client, mailbox, json!({"email": "x@demo.test"})).await.expect(422).blamed(),
+        Some("/data/relationships/mailbox")
+    );
+    assert_eq!(
+        alias(&viewer.client, mailbox, json!({"email": "x@demo.test"})).await.expect(422).blamed(),
+        Some("/data/relationships/mailbox")
+    );
+    member.client.get("/api/v2/mailAliases/1").await.expect(404);
+    assert_eq!(member.client.get("/api/v2/mailAliases").await.expect(200).json["meta"]["count"], 0);
+    viewer.client.get("/api/v2/mailAliases/1").await.expect(200);
+    viewer.client.delete("/api/v2/mailAliases/1").await.expect(403);
+    member.client.delete("/api/v2/mailAliases/1").await.expect(404);
+    // The mailbox's own link leads here.
+    let shown = postroom.client.get(&format!("/api/v2/mailboxes/{mailbox}")).await.expect(200);
+    let link =
+        shown.json["data"]["relationships"]["mailAliases"]["links"]["related"].as_str().expect("a link").to_owned();
+    assert_eq!(postroom.client.get(&link).await.expect(200).json["meta"]["count"], 1);
+    postroom.stop().await;
+}
