@@ -184,12 +184,12 @@ impl Work<'_> {
         if let Some(key) = due_key(mailing) {
             self.remove(DUE, &key)?;
         }
-        if let Some(key) = errand_key(mailing) {
-            self.remove(ERRANDS, &key)?;
-        }
         let content = content(self, mailing.id)?;
         self.use_attachments(mailing.id, &content.attachments, &[])?;
         self.remove_recipients(mailing)?;
+        if let Some(key) = errand_key(mailing) {
+            self.remove(ERRANDS, &key)?;
+        }
         self.remove(CONTENTS, &Key::new().id(mailing.id).build())?;
         self.remove_record(mailing)?;
         self.mailing_event(EventKind::MailingDestroyed, mailing)

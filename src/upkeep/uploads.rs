@@ -66,11 +66,7 @@ mod tests {
     async fn what_no_mailing_uses_for_a_day_is_forgotten_with_its_octets() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-07-08T18:40:47Z").unwrap()));
-        let runtime = Runtime {
-            clock: clock.clone(),
-            random: Arc::new(SeededRandom::new(1)),
-            failpoints: Arc::new(crate::runtime::NoFailpoints),
-        };
+        let runtime = Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)), ..Runtime::system() };
         let vault = Vault::new(&MasterKey::ephemeral(&SeededRandom::new(1)));
         let store = Store::open(&folder.path().join("store.redb"), 1 << 20, vault, runtime).unwrap();
         let fill = |work: &mut crate::store::Work| {

@@ -99,15 +99,15 @@ async fn mail_goes_out_over_implicit_tls_and_starttls_with_a_private_authority()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_recipient_fails_alone_and_all_refused_fail_the_mailing() {
     let (server, postroom) = (mail_server().await, Instance::start().await);
-    // Two addresses: the first refusal suppresses the first one.
-    for gone in ["gone@demo.test", "left@demo.test"] {
+    // Two addresses: the first refusal suppresses the one it is about.
+    for gone in ["gone@demo.test", "lost@demo.test"] {
         server.script(Rule::new(Point::RcptTo, Act::Reply("550 5.1.1 No such user here".into())).to(gone));
     }
     let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
     let partly = postroom
         .mailing(mailbox, json!({"to": ["bert@demo.test", "gone@demo.test"], "subject": "1", "bodyText": "1"}))
         .await;
-    let wholly = postroom.mailing(mailbox, json!({"to": ["left@demo.test"], "subject": "2", "bodyText": "2"})).await;
+    let wholly = postroom.mailing(mailbox, json!({"to": ["lost@demo.test"], "subject": "2", "bodyText": "2"})).await;
     let partly = postroom.until_state(partly, "delivered").await;
     assert_eq!(partly["recipientOutcomes"][0]["state"], "accepted");
     assert_eq!(partly["recipientOutcomes"][1]["state"], "failed");

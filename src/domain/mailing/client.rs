@@ -147,3 +147,86 @@ impl Mailing {
         self.due = Some(later.unwrap_or(now));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::mailing::{Outcome, Recipient, RecipientKind, RecipientState};
+    use serde_json::json;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+
+    fn mailing(state: State) -> Mailing {
+        let recipient = |state: Option<RecipientState>| Recipient {
+            id: 1,
+            kind: RecipientKind::To,
+            name: None,
+            address: "a@b".into(),
+            outcome: state.map(|state| Outcome { state, at: NOW, answer: None }),
+        };
+        let mut mailing: Mailing = serde_json::from_value(json!({
+            "id": 1, "mailbox_id": 1, "user_id": 1, "mailbox_address": "a@b", "created_at": Timestamp::from_millis(0),
+            "updated_at": NOW, "state": state.name(), "state_changed_at": NOW, "scheduled_at": null, "due": null,
+            "mailing_type": "single", "message_id": "1@b", "recipients": [], "retry_count": 3, "error_reason": "No.",
+        }))
+        .unwrap();
+        mailing.recipients = [None, Some(RecipientState::Accepted), Some(RecipientState::Failed)].map(recipient).into();
+        mailing
+    }
+
+    #[test]
+    fn a_retry_is_afresh_for_whoever_was_not_accepted_and_does_not_expire_at_once() {
+        let mut failed = mailing(State::Failed);
+        failed.retry(NOW).unwrap();
+        assert_eq!(
+            (failed.state, failed.due, failed.retry_count, failed.error_reason.clone()),
+            (State::Queued, Some(NOW), 0, None)
+        );
+        assert_eq!(failed.recipients.iter().map(Recipient::is_accepted).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(failed.waiting().count(), 2);
+        assert_eq!(failed.wanted_at(), NOW, "its age counts from the asking");
+        let again = failed.clone();
+        failed.retry(NOW.plus(Duration::from_secs(1))).unwrap();
+        assert_eq!(failed, again);
+    }
+
+    #[test]
+    fn what_has_been_sent_is_not_moved() {
+        for state in State::ALL.into_iter().filter(|state| !state.not_yet_sent()) {
+            let before = mailing(state);
+            let mut after = before.clone();
+            for moved in [after.ask(Some(State::Queued), None, NOW), after.cancel(NOW), after.retry(NOW)] {
+                assert!(moved.unwrap_err().is_conflict());
+            }
+            assert_eq!(after, before);
+        }
+    }
+
+    #[test]
+    fn every_state_that_can_be_asked_for_is_reached_or_refused() {
+        let later = Some(NOW.plus(Duration::from_mins(1)));
+        for (from, asked, at, to) in [
+            (State::Drafted, State::Queued, None, Some(State::Queued)),
+            (State::Drafted, State::Queued, later, Some(State::Scheduled)),
+            (State::Drafted, State::Scheduled, later, Some(State::Scheduled)),
+            (State::Drafted, State::Scheduled, None, None),
+            (State::Drafted, State::Placeholder, None, None),
+            (State::Placeholder, State::Queued, None, Some(State::Queued)),
+            (State::Placeholder, State::Drafted, None, None),
+            (State::Placeholder, State::Placeholder, None, Some(State::Placeholder)),
+            (State::Queued, State::Drafted, None, Some(State::Drafted)),
+            (State::Queued, State::Scheduled, None, Some(State::Queued)),
+            (State::Scheduled, State::Queued, None, Some(State::Scheduled)),
+            (State::Queued, State::Queued, later, Some(State::Scheduled)),
+            (State::Failed, State::Failed, None, Some(State::Failed)),
+            (State::Failed, State::Queued, later, Some(State::Scheduled)),
+            (State::Failed, State::Drafted, None, Some(State::Drafted)),
+            (State::Queued, State::Failed, None, None),
+        ] {
+            let mut mailing = mailing(from);
+            let moved = mailing.ask(Some(asked), at, NOW);
+            assert_eq!(moved.ok().map(|()| mailing.state), to, "{from:?} {asked:?} {at:?}");
+        }
+    }
+}
