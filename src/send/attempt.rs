@@ -11,6 +11,7 @@ use crate::domain::stages::Stages;
 use crate::providers::texts::refined;
 use crate::runtime::contain;
 use crate::store::StoreError;
+use tokio::sync::SemaphorePermit;
 
 /// Runs an attempt. Whatever happens inside, a panic included, there is a report.
 pub(super) async fn run(parts: &Parts, started: Started) -> Report {
@@ -56,11 +57,7 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
     let failpoints = &parts.runtime.failpoints;
-    // Held until the message is gone: however many workers there are, large messages do not fill the memory.
-    let _room = match mebibytes(&parts.store, started)?.min(ROOM) {
-        0 => None,
-        wanted => parts.room.acquire_many(wanted).await.ok(),
-    };
+    let _room = room(parts, started).await?;
     let message = composed(&parts.store, started)?;
     report.size = u64::try_from(message.bytes.len()).ok();
     let recipients = envelope_recipients(started);
@@ -98,6 +95,14 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
     failpoints.pass("reply.read").await;
     put_back(parts, started, session);
     verdict.map(|line| End::Accepted { line })
+}
+
+/// Memory for a large message, held until it is gone: however many workers there are, they do not fill it up.
+pub(super) async fn room<'p>(parts: &'p Parts, started: &Started) -> Result<Option<SemaphorePermit<'p>>, Failure> {
+    match mebibytes(&parts.store, started)?.min(ROOM) {
+        0 => Ok(None),
+        wanted => Ok(parts.room.acquire_many(wanted).await.ok()),
+    }
 }
 
 /// What is said before the final dot.

@@ -3,11 +3,11 @@
 //! That an APPEND may leave is on disk before it does, and before every APPEND the folder is searched: a crash between
 //! the APPEND and the commit after it finds the copy instead of filing another.
 
-use super::Parts;
 use super::message::composed;
 use super::sent_folder::SentFolder;
 use super::settle::save;
 use super::start::{Started, link_key};
+use super::{Parts, attempt};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::backoff::Backoff;
 use crate::domain::failure::{Failure, FailureKind, Stage};
@@ -127,7 +127,12 @@ pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Maili
     };
     let Some(mailbox) = folder.mailbox().cloned() else { return Ok(()) };
     let started = Started { mailing: mailing.clone(), content, mailbox, link_key };
-    let message = match composed(&parts.store, &started) {
+    // Copies share the memory for large messages with those that go out.
+    let (_room, message) = match attempt::room(parts, &started).await {
+        Ok(room) => (room, composed(&parts.store, &started)),
+        Err(failure) => (None, Err(failure)),
+    };
+    let message = match message {
         Ok(message) => message.bytes,
         Err(failure) => return failed(parts, id, failure).await,
     };

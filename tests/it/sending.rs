@@ -220,35 +220,6 @@ async fn a_mailing_for_later_waits_for_its_time_and_a_draft_for_its_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_that_never_comes_is_doubt_and_the_message_is_repeated_once_with_its_message_id() {
-    let (server, postroom) = (mail_server().await, Instance::start().await);
-    server.script(Rule::new(Point::FinalReply, Act::Drop).count(Count::First(1)));
-    let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
-    let mailing = postroom.mailing(mailbox, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
-    let doubtful = postroom
-        .until("mailings", mailing, |shown| shown["attempts"].as_array().is_some_and(|all| !all.is_empty()))
-        .await;
-    assert_eq!(doubtful["state"], "scheduled");
-    assert_eq!(doubtful["attempts"][0]["stage"], "finalDot", "{doubtful:#}");
-    assert!(doubtful["retryAt"].is_string(), "{doubtful:#}");
-    postroom.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn doubt_under_the_policy_hold_fails_and_tells_the_user() {
-    let (server, postroom) = (mail_server().await, Instance::start().await);
-    server.script(Rule::new(Point::FinalReply, Act::Drop));
-    let mut settings = smtp(&server);
-    settings["doubtPolicy"] = json!("hold");
-    let mailbox = postroom.mailbox("ann@demo.test", settings).await;
-    let mailing = postroom.mailing(mailbox, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
-    let failed = postroom.until_state(mailing, "failed").await;
-    assert!(failed["errorReason"].as_str().unwrap().contains("hold"), "{failed:#}");
-    assert_eq!(server.accepted().len(), 1);
-    postroom.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_does_not_delay_another_mailbox() {
     let (stuck, healthy) = (mail_server().await, mail_server().await);
     let gate = Gate::new();
