@@ -8,7 +8,7 @@ use crate::jsonapi::Links;
 use crate::net::{Dialer, EgressRules, Network, SystemDialer, Trust};
 use crate::ops::health::{self, Health};
 use crate::public::{self, Public};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, free_space};
 use crate::send::SendEngine;
 use crate::send::outlook::{InboxSync, Outlook};
 use crate::store::{Store, StoreError};
@@ -276,7 +276,10 @@ fn open_store(config: &Config, places: &Places, runtime: Runtime) -> Result<Stor
         key
     };
     let cache = usize::try_from(config.store.cache.0).unwrap_or(usize::MAX);
-    Ok(Store::open(&path, cache, Vault::new(&key), runtime)?)
+    let store = Store::open(&path, cache, Vault::new(&key), runtime)?;
+    let data = places.data_dir.clone();
+    store.keep_free(config.store.free_space.bytes(), move || free_space(&data));
+    Ok(store)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

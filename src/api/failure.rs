@@ -50,6 +50,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::busy(Duration::from_secs(1)),
+            StoreError::Full(_) => Self::out_of_storage(),
             StoreError::Stopped(_) => {
                 tracing::error!(%error, "a request met a stopped store");
                 Self::maintenance(Duration::from_secs(10))

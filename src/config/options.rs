@@ -163,6 +163,9 @@ options! {
     store ("store.") StoreConfig {
         /// How much memory caches the store's pages.
         cache: ByteSize = ByteSize::mib(8), in ByteSize::mib(1)..=ByteSize::mib(4096);
+        /// How much of the disk stays free: below that nothing new is taken in, sent or synced, and what was begun can
+        /// still be recorded.
+        free_space: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::mib(1 << 20);
     }
 
     /// Logging.

@@ -293,9 +293,9 @@ impl ApiError {
             .retry_after(retry_after)
     }
 
-    /// 507: the disk is full.
+    /// 507: too little disk space is left.
     pub fn out_of_storage() -> Self {
-        let detail = "The server's disk is full; nothing was saved.";
+        let detail = "The server's disk is nearly full; nothing was saved. Try again once its operator has made room.";
         let status = StatusCode::INSUFFICIENT_STORAGE;
         ErrorObject::new(status, "insufficientStorage", "Insufficient Storage", detail).into()
     }

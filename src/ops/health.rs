@@ -18,11 +18,15 @@ impl Health {
     async fn checks(&self) -> Vec<(&'static str, Result<(), String>)> {
         let read = self.store.read().map(|_| ()).map_err(|error| error.to_string());
         // An empty unit of work goes through the writer without touching the disk.
-        let write =
-            self.store.write(|_| Ok::<_, crate::store::StoreError>(())).await.map_err(|error| error.to_string());
+        let write = self
+            .store
+            .write_patiently(|_| Ok::<_, crate::store::StoreError>(()))
+            .await
+            .map_err(|error| error.to_string());
         let writer =
             if self.store.is_broken() { Err("an earlier write failed; restart to recover".into()) } else { write };
-        vec![("storeRead", read), ("storeWrite", writer)]
+        let space = self.store.shortage().map_or(Ok(()), |shortage| Err(shortage.to_string()));
+        vec![("storeRead", read), ("storeWrite", writer), ("diskSpace", space)]
     }
 }
 

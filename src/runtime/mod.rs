@@ -1,4 +1,5 @@
-//! The seams that tests hold: clock, randomness, cancellation, panic containment, named failpoints.
+//! The seams that tests hold: clock, randomness, cancellation, panic containment, named failpoints; and the room that a
+//! disk has left.
 //!
 //! Everything above reads the time through [`Clock`] and draws bytes through [`Random`]; nothing else in the house
 //! touches the wall clock or the system's generator, so a test can replay any run from a seed.
@@ -6,12 +7,14 @@
 
 mod clock;
 mod contain;
+mod disk;
 mod failpoints;
 mod random;
 mod tasks;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use contain::{contain, contain_blocking};
+pub use disk::free_space;
 pub use failpoints::{FAILPOINTS, Failpoints, NoFailpoints};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use tasks::Tasks;

@@ -42,6 +42,8 @@ pub enum Why {
     Failure,
     /// The machine's clock cannot be right.
     Clock,
+    /// The disk of the store has too little room.
+    Space,
     /// The server is in trouble, whoever sends through it.
     Host,
     /// The inbox has to be synced first.
@@ -104,7 +106,7 @@ pub struct Question<'a> {
 pub fn ask(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreError> {
     let effective = EffectiveSettings::of(question.mailbox);
     // While the clock is wrong, no other time means anything.
-    let standing = rules::switched_off(reader, question)?.or(rules::clock(question));
+    let standing = rules::switched_off(reader, question)?.or(rules::clock(question)).or(rules::space(reader, question));
     if standing != Gate::Go {
         return Ok(standing);
     }

@@ -1,6 +1,8 @@
+use super::space::Shortage;
 use std::fmt;
 
-/// What the store can fail with. None of it is the client's fault but `Busy`, which asks to come back.
+/// What the store can fail with. None of it is the client's fault; `Busy` and `Full` ask to come
+/// back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// The disk or the file answered with an error; nothing of the unit of work was kept.
@@ -17,6 +19,8 @@ pub enum StoreError {
     Vault(String),
     /// Too many units of work are waiting.
     Busy,
+    /// Too little disk space is left to take in anything new; nothing of the unit of work was kept.
+    Full(Shortage),
     /// The writer has stopped: the instance is shutting down, or an earlier write failed.
     Stopped(String),
     /// The unit of work panicked; nothing of it was kept.
@@ -36,6 +40,7 @@ impl fmt::Display for StoreError {
                 "The store has format {found}, but this version of postroom knows formats up to {known}. Install the newer version again; nothing was changed."
             ),
             Self::WrongKey(text) | Self::Vault(text) => f.write_str(text),
+            Self::Full(shortage) => shortage.fmt(f),
             Self::Busy => f.write_str("Too many writes are waiting. Try again in a moment."),
             Self::Stopped(text) => write!(f, "The store accepts no more writes: {text}."),
             Self::Panicked(text) => write!(f, "A unit of work panicked and was taken back: {text}."),

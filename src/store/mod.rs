@@ -28,6 +28,7 @@ mod recipients;
 mod record;
 mod schema;
 mod slots;
+mod space;
 mod suppressions;
 mod tables;
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub use reader::{Reader, Snapshot};
 pub use record::{Record, find, get};
 pub use schema::FORMAT;
 pub use slots::{Slots, slots};
+pub use space::Shortage;
 pub use suppressions::{OptOut, suppression_of};
 pub use tokens::token_by_hash;
 pub use traffic::messages_after;
@@ -78,6 +80,7 @@ pub struct Store {
     vault: Vault,
     runtime: Runtime,
     timeline: Arc<timeline::Timeline>,
+    space: Arc<space::Space>,
 }
 
 /// The open file, and a way to learn when it has been let go. A count of its holders would not tell: the last one is
@@ -140,15 +143,16 @@ impl Store {
 
     fn start(database: Database, vault: Vault, runtime: Runtime) -> Result<Self, StoreError> {
         schema::prepare(&database, &vault)?;
-        let snapshot = Snapshot::new(database.begin_read()?);
+        let snapshot = Snapshot::new(database.begin_read()?, None);
         let latest = latest_event(&snapshot)?;
         let timeline = Arc::new(timeline::Timeline::open(&snapshot, runtime.clock.clone())?);
         drop(snapshot);
         let database = Arc::new(Held::new(database));
+        let space = Arc::new(space::Space::new(runtime.clock.clone()));
         let (committed, events) = watch::channel(latest);
-        let writer =
-            writer::Writer::start(database.clone(), (vault.clone(), runtime.clone(), timeline.clone()), committed)?;
-        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime, timeline })
+        let seams = (vault.clone(), runtime.clone(), timeline.clone(), space.clone());
+        let writer = writer::Writer::start(database.clone(), seams, committed)?;
+        Ok(Self { database, writer: Arc::new(writer), events, vault, runtime, timeline, space })
     }
 
     /// Runs a unit of work and answers when it is durable. Where it returns an error nothing of it is kept.
@@ -161,7 +165,9 @@ impl Store {
         self.writer.write(work).await
     }
 
-    /// The same for the engines, whose work must not be lost: waits for a place in the queue instead of `Busy`.
+    /// The same for the engines, whose work must not be lost: waits for a place in the queue instead of `Busy`, and is
+    /// let through while the disk has too little room. A unit that takes in something new has to ask for the
+    /// [`Reader::shortage`] itself.
     pub async fn write_patiently<T, E>(
         &self,
         work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static,
@@ -175,7 +181,7 @@ impl Store {
 
     /// What is committed now.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot::new(self.database.begin_read()?))
+        Ok(Snapshot::new(self.database.begin_read()?, self.shortage()))
     }
 
     /// The id of the last durable event; changes with every commit that appended one.
@@ -194,6 +200,17 @@ impl Store {
         let let_go = self.database.let_go.clone();
         drop(self);
         tokio::time::timeout(std::time::Duration::from_secs(10), let_go.cancelled()).await.is_ok()
+    }
+
+    /// Keeps `floor` octets of the disk free, as `measure` tells: below that, what would take in something new is
+    /// refused with [`StoreError::Full`]. To be called once, before the store is shared.
+    pub fn keep_free(&self, floor: u64, measure: impl Fn() -> std::io::Result<u64> + Send + Sync + 'static) {
+        self.space.keep_free(floor, measure);
+    }
+
+    /// What the disk lacks now, if anything.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.space.shortage()
     }
 
     pub fn vault(&self) -> &Vault {

@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::codec::after_prefix;
+use super::space::Shortage;
 use super::tables::Table;
 use redb::{ReadableTable, ReadableTableMetadata, TableHandle};
 use std::cell::RefCell;
@@ -58,6 +59,9 @@ pub trait Reader {
 
     #[doc(hidden)]
     fn rows(&self, table: Table) -> Result<u64, StoreError>;
+
+    /// Whether too little disk space was left, as this view began, to take in anything new.
+    fn shortage(&self) -> Option<Shortage>;
 }
 
 pub(super) fn with_in<T>(
@@ -93,6 +97,7 @@ pub(super) fn scan_in(
 /// A consistent view of everything that was committed when it was taken. Keep it short: it holds old pages alive.
 pub struct Snapshot {
     transaction: redb::ReadTransaction,
+    shortage: Option<Shortage>,
     /// Tables that were opened: finding one again takes several page reads, and a list looks into six for each record.
     opened: RefCell<Vec<(Table, Arc<Opened>)>>,
 }
@@ -100,8 +105,8 @@ pub struct Snapshot {
 type Opened = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 impl Snapshot {
-    pub(super) fn new(transaction: redb::ReadTransaction) -> Self {
-        Self { transaction, opened: RefCell::default() }
+    pub(super) fn new(transaction: redb::ReadTransaction, shortage: Option<Shortage>) -> Self {
+        Self { transaction, shortage, opened: RefCell::default() }
     }
 
     fn table(&self, table: Table) -> Result<Arc<Opened>, StoreError> {
@@ -133,5 +138,9 @@ impl Reader for Snapshot {
 
     fn rows(&self, table: Table) -> Result<u64, StoreError> {
         Ok(self.table(table)?.len()?)
+    }
+
+    fn shortage(&self) -> Option<Shortage> {
+        self.shortage
     }
 }

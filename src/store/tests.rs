@@ -219,6 +219,31 @@ async fn followers_of_the_event_log_are_woken_by_the_commit() {
 }
 
 #[tokio::test]
+async fn below_the_floor_nothing_new_is_taken_in_and_work_goes_on_when_there_is_room_again() {
+    let (runtime, clock) = runtime();
+    let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault(1), runtime).unwrap();
+    let free = Arc::new(std::sync::atomic::AtomicU64::new(1000));
+    let told = free.clone();
+    store.keep_free(500, move || Ok(told.load(std::sync::atomic::Ordering::Relaxed)));
+    let create = async |email: &'static str| store.write(move |work| work.create_user(user(email))).await;
+    create("ann@example.org").await.unwrap();
+    free.store(499, std::sync::atomic::Ordering::Relaxed);
+    clock.advance(Duration::from_secs(1));
+    let shortage = Shortage { free: 499, floor: 500 };
+    assert_eq!(create("bob@example.org").await.err(), Some(StoreError::Full(shortage)));
+    // What was begun is recorded all the same, and everything can be read.
+    store.write_patiently(|work| work.spend_slot(1, 7)).await.unwrap();
+    let snapshot = store.read().unwrap();
+    assert_eq!(snapshot.shortage(), Some(shortage));
+    assert_eq!(slots(&snapshot, 1).unwrap().held(), 0);
+    assert!(user_by_email(&snapshot, "bob@example.org").unwrap().is_none());
+    free.store(500, std::sync::atomic::Ordering::Relaxed);
+    clock.advance(Duration::from_secs(1));
+    create("bob@example.org").await.unwrap();
+    assert!(!store.is_broken());
+}
+
+#[tokio::test]
 async fn what_waits_is_found_by_its_mailbox_and_time() {
     let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
     store

@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::codec::{Key, decode, encode};
 use super::reader::{Keys, Reader, Visit, scan_in, with_in};
+use super::space::Shortage;
 use super::tables::{COUNTERS, EVENTS, Table};
 use crate::domain::event::Event;
 use crate::domain::limits::Moment;
@@ -17,6 +18,7 @@ pub struct Work<'t> {
     pub(super) vault: &'t Vault,
     pub(super) runtime: &'t Runtime,
     moment: Moment,
+    shortage: Option<Shortage>,
     /// Something was written: an error now costs the whole group a replay.
     dirty: bool,
     last_event: u64,
@@ -27,10 +29,10 @@ impl<'t> Work<'t> {
         transaction: &'t WriteTransaction,
         vault: &'t Vault,
         runtime: &'t Runtime,
-        moment: Moment,
+        (moment, shortage): (Moment, Option<Shortage>),
         last_event: u64,
     ) -> Self {
-        Self { transaction, vault, runtime, moment, dirty: false, last_event }
+        Self { transaction, vault, runtime, moment, shortage, dirty: false, last_event }
     }
 
     /// The moment of this unit of work: every time it writes is this one.
@@ -110,5 +112,9 @@ impl Reader for Work<'_> {
 
     fn rows(&self, table: Table) -> Result<u64, StoreError> {
         Ok(self.transaction.open_table(table)?.len()?)
+    }
+
+    fn shortage(&self) -> Option<Shortage> {
+        self.shortage
     }
 }

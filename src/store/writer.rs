@@ -4,6 +4,8 @@
 //! redb has no savepoint inside a dirty transaction. So a unit checks everything before its first write; one that
 //! fails later makes the group start over, each member in a transaction of its own.
 
+use super::reader::Reader as _;
+use super::space::Space;
 use super::tables::META;
 use super::timeline::Timeline;
 use super::work::Work;
@@ -38,6 +40,8 @@ enum Ran {
 
 struct Waiting<F, T, E> {
     work: F,
+    /// Whether it is refused while the disk has too little room.
+    takes_in: bool,
     result: Option<Result<T, E>>,
     back: oneshot::Sender<Result<T, E>>,
 }
@@ -49,6 +53,10 @@ where
     E: From<StoreError> + Send,
 {
     fn run(&mut self, work: &mut Work) -> Ran {
+        if let Some(shortage) = work.shortage().filter(|_| self.takes_in) {
+            self.result = Some(Err(StoreError::Full(shortage).into()));
+            return Ran::Refused;
+        }
         match contain_blocking(|| (self.work)(work)) {
             Ok(result) => {
                 let ran = if result.is_ok() { Ran::Done } else { Ran::Refused };
@@ -60,7 +68,7 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self { work, result, back } = *self;
+        let Self { work, result, back, .. } = *self;
         // What the unit holds is let go before anybody can act on its answer.
         drop(work);
         let result = match (committed, result) {
@@ -84,13 +92,13 @@ impl Writer {
     /// lets go of the database, when the writer is dropped.
     pub fn start(
         database: Arc<Held>,
-        (vault, runtime, timeline): (Vault, Runtime, Arc<Timeline>),
+        (vault, runtime, timeline, space): (Vault, Runtime, Arc<Timeline>, Arc<Space>),
         committed: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
         let (queue, mut units) = channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
         let mut thread =
-            Thread { database, vault, runtime, timeline, committed, broken: None, is_broken: broken.clone() };
+            Thread { database, vault, runtime, timeline, space, committed, broken: None, is_broken: broken.clone() };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.serve(&mut units))
@@ -109,14 +117,17 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (back, answer) = oneshot::channel();
-        self.queue.try_send(Box::new(Waiting { work, result: None, back })).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Closed(_) => StoreError::Stopped("the writer has ended".into()),
-        })?;
+        self.queue.try_send(Box::new(Waiting { work, takes_in: true, result: None, back })).map_err(
+            |error| match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Closed(_) => StoreError::Stopped("the writer has ended".into()),
+            },
+        )?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Stopped("the writer has ended".into()).into()))
     }
 
-    /// As [`Self::write`], but waits for a place in the queue: for work that must not be lost.
+    /// As [`Self::write`], but waits for a place in the queue, and is let through while the disk has little room: for
+    /// work that must not be lost.
     pub async fn write_patiently<T, E>(
         &self,
         work: impl FnMut(&mut Work) -> Result<T, E> + Send + 'static,
@@ -127,7 +138,7 @@ impl Writer {
     {
         let ended = || E::from(StoreError::Stopped("the writer has ended".into()));
         let (back, answer) = oneshot::channel();
-        self.queue.send(Box::new(Waiting { work, result: None, back })).await.map_err(|_| ended())?;
+        self.queue.send(Box::new(Waiting { work, takes_in: false, result: None, back })).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
@@ -137,6 +148,7 @@ struct Thread {
     vault: Vault,
     runtime: Runtime,
     timeline: Arc<Timeline>,
+    space: Arc<Space>,
     committed: watch::Sender<u64>,
     /// After a failed commit nothing is written any more: what the disk holds is unknown until the next start.
     broken: Option<String>,
@@ -202,8 +214,10 @@ impl Thread {
         let before = *self.committed.borrow();
         let mut last_event = before;
         let mut dirty = false;
+        let shortage = self.space.shortage();
         for unit in group.iter_mut() {
-            let mut work = Work::new(&transaction, &self.vault, &self.runtime, self.timeline.moment(), last_event);
+            let surroundings = (self.timeline.moment(), shortage);
+            let mut work = Work::new(&transaction, &self.vault, &self.runtime, surroundings, last_event);
             let ran = unit.run(&mut work);
             let wrote = work.is_dirty();
             last_event = work.last_event();

@@ -8,7 +8,7 @@ use crate::domain::mailbox::{Mailbox, address_key};
 use crate::domain::mailing::Trigger;
 use crate::domain::message::{Direction, FolderCursor, Message};
 use crate::mime::{self, Incoming};
-use crate::store::{ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, status};
+use crate::store::{Reader, ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, status};
 use ring::digest::{SHA256, digest};
 use std::fmt::Write as _;
 
@@ -111,6 +111,9 @@ pub(super) fn commit(
     batch: &[Prepared],
     cursor: &FolderCursor,
 ) -> Result<usize, StoreError> {
+    if let Some(shortage) = work.shortage().filter(|_| !batch.is_empty()) {
+        return Err(StoreError::Full(shortage));
+    }
     // The mailbox may have been deleted, or become another account, while the batch was under way: its UIDs would
     // mean nothing there.
     if get::<Mailbox>(work, origin.mailbox)?.is_none_or(|mailbox| mailbox.generation != origin.generation) {
@@ -256,6 +259,19 @@ mod tests {
         assert_eq!(ingest(&store, &inbox, 2, "From: bert@example.org\n\nHello\n").await, 1);
         assert_eq!(ingest(&store, &inbox, 3, "From: bert@example.org\n\nHello\n").await, 0);
         assert_eq!(list::<Message>(&store.read().unwrap(), &ListQuery::all()).unwrap().items.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_batch_waits_for_room_on_the_disk_and_its_cursor_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mailbox) = store_with_mailbox(folder.path()).await;
+        store.keep_free(100, || Ok(99));
+        let origin = Origin::of(&mailbox, "INBOX", FolderRole::Inbox);
+        let batch = vec![prepare(&origin, fetched(1, "From: bert@example.org\n\nHello\n"))];
+        let cursor_after = FolderCursor { uid_validity: 1, low: 1, high: 1, backfilled: true };
+        let refused = store.write_patiently(move |work| commit(work, &origin, &batch, &cursor_after)).await;
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+        assert_eq!(cursor(&store.read().unwrap(), mailbox.id, "INBOX").unwrap(), None);
     }
 
     #[tokio::test]

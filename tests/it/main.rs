@@ -18,6 +18,7 @@ mod canary;
 mod cli;
 mod contract;
 mod demo;
+mod disk_space;
 mod doubt;
 mod hostile_smtp;
 mod imap_session;

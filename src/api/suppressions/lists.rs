@@ -7,7 +7,7 @@ use crate::domain::list::{Cursor, ListQuery, Page};
 use crate::domain::suppression::Suppression;
 use crate::domain::suppression_list::{HEADING, Row, line, read};
 use crate::jsonapi::{ApiError, ErrorObject, TextBody, ok};
-use crate::store::{Snapshot, StoreError, list};
+use crate::store::{Reader, Snapshot, StoreError, list};
 use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
@@ -28,6 +28,9 @@ pub(super) async fn import(api: web::Data<Api>, caller: Caller, body: TextBody) 
         let new = api
             .store
             .write_patiently(move |work| {
+                if let Some(shortage) = work.shortage() {
+                    return Err(StoreError::Full(shortage));
+                }
                 let mut new = 0;
                 for Row { email, reason, note, .. } in &batch {
                     let mut wanted = Suppression::new(email, *reason, "import", work.now());

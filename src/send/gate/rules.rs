@@ -10,6 +10,9 @@ use crate::send::outlook::host_of;
 use crate::store::{Reader, Slots, StoreError, get, messages_after, slots};
 use std::time::Duration;
 
+/// A full disk is looked at again after this long.
+const SPACE_AGAIN: Duration = Duration::from_secs(30);
+
 pub(super) fn switched_off(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreError> {
     if question.mailbox.settings.send_disabled == Some(true) {
         return Ok(Gate::hold(Why::Disabled, "Sending is disabled for this mailbox."));
@@ -18,6 +21,12 @@ pub(super) fn switched_off(reader: &impl Reader, question: &Question<'_>) -> Res
         return Ok(Gate::hold(Why::Disabled, "The owner of this mailbox is locked."));
     }
     Ok(Gate::Go)
+}
+
+/// Nothing is sent whose outcome may find no room on the disk.
+pub(super) fn space(reader: &impl Reader, question: &Question<'_>) -> Gate {
+    let Some(shortage) = reader.shortage() else { return Gate::Go };
+    Gate::not_before(question.moment.now.plus(SPACE_AGAIN), Why::Space, shortage.to_string())
 }
 
 pub(super) fn clock(question: &Question<'_>) -> Gate {

@@ -190,6 +190,17 @@ async fn each_limit_says_its_name_and_opens_to_the_millisecond() {
 }
 
 #[tokio::test]
+async fn nothing_leaves_whose_outcome_may_find_no_room() {
+    let bench = Bench::new(json!({})).await;
+    assert_eq!(bench.ask(), Gate::Go);
+    bench.store.keep_free(100 << 20, || Ok(3 << 20));
+    let gate = bench.ask();
+    assert_eq!(gate.why(), Some(Why::Space));
+    let reason = gate.reason().unwrap();
+    assert!(reason.contains("3 MiB left") && reason.contains("store.free_space"), "{reason}");
+}
+
+#[tokio::test]
 async fn of_several_limits_the_one_that_opens_last_answers() {
     let mut bench = Bench::new(json!({"sendThreshold": 1, "sendPeriod": 60, "maxMailingsPerDay": 1})).await;
     bench.send(1).await;

@@ -59,6 +59,10 @@ impl crate::store::reader::Reader for Counted<'_> {
     fn rows(&self, table: tables::Table) -> Result<u64, StoreError> {
         self.0.rows(table)
     }
+
+    fn shortage(&self) -> Option<Shortage> {
+        self.0.shortage()
+    }
 }
 
 #[tokio::test]
