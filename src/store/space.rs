@@ -8,8 +8,8 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// The disk is asked at most so often.
-const OFTEN: Duration = Duration::from_millis(500);
+/// Whoever only looks is told what was measured no longer ago than this.
+const RECENT: Duration = Duration::from_millis(500);
 
 /// Less disk space is left than has to stay free. Prints as a sentence for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,24 +53,27 @@ impl Space {
         let _ = self.watched.set((floor, Box::new(measure)));
     }
 
-    /// What is missing now. A disk that does not answer is not held against anybody: the commit will tell.
+    /// What is missing, as of a moment ago.
     pub fn shortage(&self) -> Option<Shortage> {
-        let (floor, measure) = self.watched.get()?;
-        let now = self.clock.elapsed();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, known)) = *last
-            && now.saturating_sub(at) < OFTEN
-        {
-            return known;
+        self.watched.get()?;
+        let known = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match known {
+            Some((at, known)) if self.clock.elapsed().saturating_sub(at) < RECENT => known,
+            _ => self.measured(),
         }
+    }
+
+    /// What is missing now. A disk that does not answer is not held against anybody: the commit will tell.
+    pub fn measured(&self) -> Option<Shortage> {
+        let (floor, measure) = self.watched.get()?;
         let shortage = measure().ok().filter(|free| free < floor).map(|free| Shortage { free, floor: *floor });
-        let before = last.and_then(|(_, known)| known);
-        match (&before, &shortage) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match (last.and_then(|(_, known)| known), &shortage) {
             (None, Some(shortage)) => tracing::error!("{shortage}"),
             (Some(_), None) => tracing::info!("the disk has room again; work goes on"),
             _ => {}
         }
-        *last = Some((now, shortage));
+        *last = Some((self.clock.elapsed(), shortage));
         shortage
     }
 }

@@ -244,6 +244,35 @@ async fn below_the_floor_nothing_new_is_taken_in_and_work_goes_on_when_there_is_
 }
 
 #[tokio::test]
+async fn a_commit_is_bounded_in_octets_and_the_rest_of_its_group_follows() {
+    let disk = Disk::with_cut_at(u64::MAX);
+    let store = open(&disk).unwrap();
+    let before = disk.syncs();
+    // All of them wait for the writer before it takes the first.
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let held = store.write(move |_| {
+        let _ = gate.lock().unwrap().recv();
+        Ok::<_, StoreError>(())
+    });
+    let large = |number: u64| {
+        let content = Content { text: Some("x".repeat(1 << 20)), ..Content::default() };
+        store.write(move |work| work.create_mailing(mailing(1, i64::try_from(number).unwrap_or(0)), &content))
+    };
+    let all = futures_util::future::join_all((0..20).map(large));
+    let release = async {
+        tokio::task::yield_now().await;
+        go.send(()).unwrap();
+    };
+    let (held, all, ()) = tokio::join!(held, all, release);
+    held.unwrap();
+    assert!(all.iter().all(Result::is_ok));
+    assert!(disk.syncs() - before >= 3, "{} syncs for 20 MiB", disk.syncs() - before);
+    let query = ListQuery { count: false, ..ListQuery::all() };
+    assert_eq!(list::<Mailing>(&store.read().unwrap(), &query).unwrap().items.len(), 20);
+}
+
+#[tokio::test]
 async fn what_waits_is_found_by_its_mailbox_and_time() {
     let store = open(&Disk::with_cut_at(u64::MAX)).unwrap();
     store

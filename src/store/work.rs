@@ -21,6 +21,8 @@ pub struct Work<'t> {
     shortage: Option<Shortage>,
     /// Something was written: an error now costs the whole group a replay.
     dirty: bool,
+    /// How many octets, keys and values together.
+    written: usize,
     last_event: u64,
 }
 
@@ -32,7 +34,7 @@ impl<'t> Work<'t> {
         (moment, shortage): (Moment, Option<Shortage>),
         last_event: u64,
     ) -> Self {
-        Self { transaction, vault, runtime, moment, shortage, dirty: false, last_event }
+        Self { transaction, vault, runtime, moment, shortage, dirty: false, written: 0, last_event }
     }
 
     /// The moment of this unit of work: every time it writes is this one.
@@ -62,12 +64,17 @@ impl<'t> Work<'t> {
         self.dirty
     }
 
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
     pub(super) fn last_event(&self) -> u64 {
         self.last_event
     }
 
     pub(super) fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         self.dirty = true;
+        self.written += key.len() + value.len();
         self.transaction.open_table(table)?.insert(key, value)?;
         Ok(())
     }

@@ -22,6 +22,9 @@ use tokio::sync::{oneshot, watch};
 const QUEUE: usize = 4096;
 /// How many units share a commit at most.
 const GROUP: usize = 256;
+/// How many octets they write at most; the one that goes beyond is the last of its group. That bounds the memory of a
+/// commit, and what it can take of a disk that is nearly full.
+const GROUP_OCTETS: usize = 8 << 20;
 
 /// A unit of work with the way back to whoever waits for it.
 trait Unit: Send {
@@ -177,9 +180,13 @@ impl Thread {
 
     fn commit_group(&mut self, mut group: Vec<Box<dyn Unit>>) {
         match self.attempt(&mut group) {
-            Ok(Attempt::Committed) => {
+            Ok(Attempt::Committed(members)) => {
+                let rest = group.split_off(members);
                 for unit in group {
                     unit.answer(Ok(()));
+                }
+                if !rest.is_empty() {
+                    self.commit_group(rest);
                 }
             }
             Ok(Attempt::Spoiled(panic)) if group.len() == 1 => {
@@ -214,13 +221,19 @@ impl Thread {
         let before = *self.committed.borrow();
         let mut last_event = before;
         let mut dirty = false;
-        let shortage = self.space.shortage();
+        let shortage = self.space.measured();
+        let (mut members, mut written) = (0, 0);
         for unit in group.iter_mut() {
+            if written >= GROUP_OCTETS {
+                break;
+            }
+            members += 1;
             let surroundings = (self.timeline.moment(), shortage);
             let mut work = Work::new(&transaction, &self.vault, &self.runtime, surroundings, last_event);
             let ran = unit.run(&mut work);
             let wrote = work.is_dirty();
             last_event = work.last_event();
+            written += work.written();
             dirty |= wrote;
             let panic = match ran {
                 Ran::Done => continue,
@@ -242,12 +255,13 @@ impl Thread {
         } else {
             transaction.abort()?;
         }
-        Ok(Attempt::Committed)
+        Ok(Attempt::Committed(members))
     }
 }
 
 enum Attempt {
-    Committed,
+    /// So many members of the group, from its beginning; the others are still to come.
+    Committed(usize),
     /// A member failed after it had written; the transaction was taken back.
     Spoiled(Option<String>),
 }
