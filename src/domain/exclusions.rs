@@ -15,6 +15,9 @@ pub fn patterns(list: &str) -> impl Iterator<Item = &str> {
 
 /// The first pattern of a list that an address matches.
 pub fn excluding<'l>(list: &'l str, address: &str) -> Option<&'l str> {
+    if address.len() > ADDRESS_LIMIT {
+        return None;
+    }
     let key = super::mailbox::address_key(address);
     patterns(list).find(|pattern| matches(&normal(pattern), &key))
 }
@@ -53,10 +56,7 @@ fn normal(pattern: &str) -> String {
 }
 
 /// Each piece between stars is looked for behind the one before it: no way back, so no explosion.
-fn matches(pattern: &str, text: &str) -> bool {
-    if text.len() > ADDRESS_LIMIT {
-        return false;
-    }
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };
     let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));

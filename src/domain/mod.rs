@@ -12,6 +12,7 @@ pub mod connection;
 pub mod event;
 pub mod exclusions;
 pub mod failure;
+pub mod folder_choice;
 pub mod limits;
 pub mod link;
 pub mod list;

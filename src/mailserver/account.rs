@@ -47,6 +47,11 @@ impl Account {
         self.insert(&canonical(name), None)
     }
 
+    /// The same with a special use.
+    pub fn create_special(&self, name: &str, special_use: &'static str) -> bool {
+        self.insert(&canonical(name), Some(special_use))
+    }
+
     /// Deletes a folder with its messages; INBOX stays.
     pub fn delete(&self, name: &str) -> bool {
         let name = canonical(name);

@@ -108,6 +108,12 @@ impl MailServer {
         Ok(())
     }
 
+    /// The same with a use of its own (`\\Archive`; RFC 6154).
+    pub fn add_special_folder(&self, address: &str, folder: &str, special_use: &'static str) -> Result<(), Unknown> {
+        self.shared.store.account(address)?.create_special(folder, special_use);
+        Ok(())
+    }
+
     /// Puts a message straight into a folder, dated now, and wakes IDLE. Returns its UID.
     pub fn append(&self, address: &str, folder: &str, raw: &[u8]) -> Result<u32, Unknown> {
         self.append_at(address, folder, raw, self.shared.options.clock.now())

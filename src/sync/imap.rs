@@ -3,7 +3,7 @@
 use super::Parts;
 use super::folders::wanted;
 use super::plan::{Direction, Plan};
-use super::source::{Batch, Beginning, Fetched, Folders, Source};
+use super::source::{Batch, Beginning, Fetched, Source, WantedFolder};
 use crate::connect::credential::Draft;
 use crate::connect::imap::{Facts, FolderState, ImapLimits, ImapSession};
 use crate::connect::live_test::no_lasting_numbers;
@@ -171,9 +171,13 @@ impl ImapSource {
 }
 
 impl Source for ImapSource {
-    fn folders(&mut self) -> Result<Folders, Failure> {
+    fn folders(&mut self, choice: Option<&str>) -> Result<Vec<WantedFolder>, Failure> {
         let folders = self.session()?.folders()?;
-        Ok(wanted(&self.inbox, &folders))
+        Ok(wanted(&self.inbox, &folders, choice))
+    }
+
+    fn is_usable(&self) -> bool {
+        self.session.as_ref().is_some_and(ImapSession::is_usable)
     }
 
     fn begin(&mut self, folder: &str, known: Option<FolderCursor>) -> Result<Beginning, Failure> {

@@ -1,7 +1,7 @@
 //! Pours what a server had into the store: parsed, recognised, deduplicated, and committed together with the cursor,
 //! so that a kill at any point resumes exactly.
 
-use super::source::Fetched;
+use super::source::{Fetched, WantedFolder};
 use crate::domain::classification::{Classification, Nature};
 use crate::domain::event::EventKind;
 use crate::domain::mailbox::{Mailbox, address_key};
@@ -17,6 +17,8 @@ use std::fmt::Write as _;
 pub enum FolderRole {
     Inbox,
     Sent,
+    /// Chosen beside these.
+    Other,
 }
 
 /// A message made ready outside the writer thread.
@@ -36,18 +38,22 @@ pub(super) struct Origin {
     /// The settings that it was fetched with.
     pub generation: u64,
     pub address: String,
+    /// The server's name of the folder.
     pub folder: String,
+    /// The name that people see.
+    pub title: String,
     pub role: FolderRole,
 }
 
 impl Origin {
-    pub fn of(mailbox: &Mailbox, folder: &str, role: FolderRole) -> Self {
+    pub fn of(mailbox: &Mailbox, folder: &WantedFolder) -> Self {
         Self {
             mailbox: mailbox.id,
             generation: mailbox.generation,
             address: mailbox.key(),
-            folder: folder.to_owned(),
-            role,
+            folder: folder.name.clone(),
+            title: folder.title.clone(),
+            role: folder.role,
         }
     }
 }
@@ -92,7 +98,7 @@ fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
         snippet: incoming.snippet,
         sent_at: incoming.sent_at,
         received_at: fetched.internal_date,
-        folder: origin.folder.clone(),
+        folder: origin.title.clone(),
         flags: fetched.flags.clone(),
         size: u64::from(fetched.size),
         classification: Classification::Other,
@@ -232,6 +238,10 @@ mod tests {
         (store, mailbox)
     }
 
+    fn folder_of(name: &str, role: FolderRole) -> WantedFolder {
+        WantedFolder { name: name.into(), title: name.into(), role }
+    }
+
     fn fetched(uid: u32, raw: &str) -> Fetched {
         let raw = raw.replace('\n', "\r\n").into_bytes();
         let size = u32::try_from(raw.len()).unwrap();
@@ -249,8 +259,8 @@ mod tests {
     async fn a_message_is_stored_once_whatever_its_folders_and_numbers() {
         let folder = tempfile::tempdir().unwrap();
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
-        let inbox = Origin::of(&mailbox, "INBOX", FolderRole::Inbox);
-        let sent = Origin::of(&mailbox, "Sent", FolderRole::Sent);
+        let inbox = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
+        let sent = Origin::of(&mailbox, &folder_of("Sent", FolderRole::Sent));
         let with_id = "Message-ID: <1@example.org>\nFrom: bert@example.org\n\nHello\n";
         assert_eq!(ingest(&store, &inbox, 1, with_id).await, 1);
         assert_eq!(ingest(&store, &sent, 7, with_id).await, 0);
@@ -266,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
         store.keep_free(100, || Ok(99));
-        let origin = Origin::of(&mailbox, "INBOX", FolderRole::Inbox);
+        let origin = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
         let batch = vec![prepare(&origin, fetched(1, "From: bert@example.org\n\nHello\n"))];
         let cursor_after = FolderCursor { uid_validity: 1, low: 1, high: 1, backfilled: true };
         let refused = store.write_patiently(move |work| commit(work, &origin, &batch, &cursor_after)).await;
@@ -278,7 +288,7 @@ mod tests {
     async fn a_batch_that_was_fetched_with_older_settings_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
-        let origin = Origin::of(&mailbox, "INBOX", FolderRole::Inbox);
+        let origin = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
         store
             .write(move |work| {
                 let after = Mailbox { generation: 2, ..mailbox.clone() };

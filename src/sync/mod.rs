@@ -13,6 +13,7 @@ mod ingest;
 mod plan;
 mod scheduler;
 pub mod source;
+mod troubles;
 mod worker;
 
 use crate::config::SyncConfig;

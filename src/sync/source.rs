@@ -1,8 +1,9 @@
 //! What a mail server must be able to answer for its mailbox to be synced.
 //!
-//! Every call blocks and belongs on a thread that may. After a failure a source is of no more use: what was committed
-//! stays, and the next sync goes on from the stored cursor.
+//! Every call blocks and belongs on a thread that may. After a failure a source is of no more use, unless it says so:
+//! what was committed stays, and the next sync goes on from the stored cursor.
 
+use super::ingest::FolderRole;
 use crate::domain::failure::Failure;
 use crate::domain::message::FolderCursor;
 use crate::domain::time::Timestamp;
@@ -33,11 +34,14 @@ pub struct Batch {
     pub remaining: u64,
 }
 
-/// The folders that are synced, by the server's names for them.
+/// A folder that is synced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folders {
-    pub inbox: String,
-    pub sent: Option<String>,
+pub struct WantedFolder {
+    /// The server's name for it.
+    pub name: String,
+    /// The name that people see.
+    pub title: String,
+    pub role: FolderRole,
 }
 
 /// Where the sync of a folder takes up.
@@ -60,10 +64,15 @@ pub enum Beginning {
 /// batch and begun again from that batch's cursor. Messages that arrive while batches are fetched wait for the next sync.
 /// The next batch may be asked for while the last one is being committed, as long as commits stay in order.
 pub trait Source {
-    fn folders(&mut self) -> Result<Folders, Failure>;
+    /// The folders that are to be synced, the inbox first. `choice` names others beside it and the sent folder, as
+    /// [`crate::domain::folder_choice`] reads it.
+    fn folders(&mut self, choice: Option<&str>) -> Result<Vec<WantedFolder>, Failure>;
 
     /// Opens a folder and finds out what is new since `known`.
     fn begin(&mut self, folder: &str, known: Option<FolderCursor>) -> Result<Beginning, Failure>;
+
+    /// Whether the source can go on, after a failure, with another folder.
+    fn is_usable(&self) -> bool;
 
     /// What is to be stored next; `None` once the folder is as new as at [`Source::begin`].
     fn next_batch(&mut self) -> Result<Option<Batch>, Failure>;

@@ -2,7 +2,8 @@
 
 use super::Parts;
 use super::ingest::{self, FolderRole, Origin, Prepared};
-use super::source::{Batch, Beginning, Folders, Source};
+use super::source::{Batch, Beginning, Source, WantedFolder};
+use super::troubles::Troubles;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::{Mailbox, SideState};
@@ -82,31 +83,45 @@ enum Reached {
 
 fn sync(parts: &Arc<Parts>, mailbox: &Mailbox, new: &mut usize) -> Result<Reached, Failure> {
     let mut source = super::imap::open(parts, mailbox)?;
-    let Folders { inbox, sent } = source.folders()?;
-    let wanted = [(Some(inbox), FolderRole::Inbox), (sent, FolderRole::Sent)];
-    for (folder, role) in wanted {
-        let Some(folder) = folder else { continue };
-        if sync_folder(parts, mailbox, &mut *source, &folder, role, new)? == Reached::Stop {
-            source.close();
-            return Ok(Reached::Stop);
+    let folders = source.folders(mailbox.settings.sync_folders.as_deref())?;
+    let mut troubles = Troubles::of(parts, mailbox)?;
+    troubles.keep_only(&folders)?;
+    let mut failed = None;
+    for folder in &folders {
+        if troubles.is_aside(folder) {
+            continue;
         }
-        if role == FolderRole::Inbox {
+        match sync_folder(parts, mailbox, &mut *source, folder, new) {
+            Ok(Reached::Stop) => {
+                source.close();
+                return Ok(Reached::Stop);
+            }
+            Ok(Reached::Everything) => troubles.opened(folder)?,
+            // The others go on; the inbox is what the mailbox is for.
+            Err(failure) if source.is_usable() && failure.stage != Stage::Store && folder.role != FolderRole::Inbox => {
+                if !troubles.refused(folder, &failure)? {
+                    failed = failed.or(Some(failure));
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+        if folder.role == FolderRole::Inbox {
             parts.polls.note_inbox(mailbox.id, parts.runtime.clock.now());
         }
     }
     source.close();
-    Ok(Reached::Everything)
+    failed.map_or(Ok(Reached::Everything), Err)
 }
 
 fn sync_folder(
     parts: &Arc<Parts>,
     mailbox: &Mailbox,
     source: &mut dyn Source,
-    folder: &str,
-    role: FolderRole,
+    folder: &WantedFolder,
     new: &mut usize,
 ) -> Result<Reached, Failure> {
-    let origin = Origin::of(mailbox, folder, role);
+    let origin = Origin::of(mailbox, folder);
+    let folder = &folder.name;
     let known = parts.store.read().and_then(|snapshot| cursor(&snapshot, mailbox.id, folder));
     let beginning = source.begin(folder, known.map_err(|error| store_failure(&error))?)?;
     if let Beginning::Renumbered { before } = beginning {
@@ -149,7 +164,7 @@ fn finish(parts: &Arc<Parts>, commit: JoinHandle<Result<usize, StoreError>>) -> 
         .map_err(|error| store_failure(&error))
 }
 
-fn store_failure(error: &StoreError) -> Failure {
+pub(super) fn store_failure(error: &StoreError) -> Failure {
     Failure::new(FailureKind::Temporary, Scope::Mailbox, Stage::Store, error.to_string())
 }
 

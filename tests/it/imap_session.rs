@@ -3,9 +3,10 @@
 use crate::peers::authority::Certificate;
 use crate::peers::dovecot::{Dovecot, Options, Storage};
 use postroom::connect::effective::SyncSettings;
-use postroom::connect::imap::{ImapLimits, ImapSession, SpecialUse};
+use postroom::connect::imap::{ImapLimits, ImapSession};
 use postroom::domain::connection::{Endpoint, Reach, TlsMode};
 use postroom::domain::failure::{Failure, FailureKind, Stage};
+use postroom::domain::folder_choice::SpecialUse;
 use postroom::domain::mailbox::SecretField;
 use postroom::domain::stages::Stages;
 use postroom::net::{EgressRules, Network, SystemDialer, Trust};

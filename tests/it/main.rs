@@ -20,6 +20,7 @@ mod contract;
 mod demo;
 mod disk_space;
 mod doubt;
+mod folders;
 mod hostile_smtp;
 mod imap_session;
 mod injection;

@@ -125,6 +125,7 @@ pub(super) fn consequences(before: &Mailbox, after: &Mailbox, changes: &[(Secret
         syncing: secrets
             || old.sync != new.sync
             || before.settings.sync_disabled != after.settings.sync_disabled
+            || before.settings.sync_folders != after.settings.sync_folders
             || before.settings.email != after.settings.email,
         other_account: other_account || before.key() != after.key(),
     }

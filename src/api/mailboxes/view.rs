@@ -75,6 +75,7 @@ impl Shows for Mailbox {
         set("sentInWeek", json!(counters.sent_in_week));
         set("sendState", json!(send_state.name()));
         set("sendStateReason", json!(send_reason));
+        set("syncFoldersAside", folders_aside(&status));
         set("syncState", json!(sync_state.name()));
         set("syncStateReason", json!(sync_reason));
         set("sendErroredAt", json!(status.send.errored_at));
@@ -100,6 +101,15 @@ impl Shows for Mailbox {
         // The generation stands for the secrets, of which nothing else may show.
         Some(etag(&(&self.settings, self.user_id, self.generation)))
     }
+}
+
+/// The folders that the server does not open, once they are left out.
+fn folders_aside(status: &Status) -> Value {
+    let aside = status.folder_troubles.iter().filter_map(|(folder, trouble)| {
+        let again_at = trouble.again_at?;
+        Some(json!({"folder": folder, "reason": trouble.reason, "since": trouble.since, "nextTryAt": again_at}))
+    });
+    aside.collect()
 }
 
 fn send_state(

@@ -146,6 +146,7 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
     }
     if syncing {
         health.sync.pardoned();
+        health.folder_troubles.clear();
     }
     if other_account {
         health.files_sent_copies = None;

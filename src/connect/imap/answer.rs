@@ -1,5 +1,6 @@
 //! What a session finds out.
 
+use crate::domain::folder_choice::SpecialUse;
 use crate::domain::time::Timestamp;
 
 /// A folder as the server lists it.
@@ -7,19 +8,13 @@ use crate::domain::time::Timestamp;
 pub struct ImapFolder {
     /// As the server writes it (modified UTF-7, RFC 3501 section 5.1.3).
     pub name: String,
+    /// As people read it.
+    pub title: String,
     /// What separates the levels of the name.
     pub delimiter: Option<String>,
     pub special: Option<SpecialUse>,
     /// Whether it can be opened at all.
     pub selectable: bool,
-}
-
-/// What a folder is for (RFC 6154), as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpecialUse {
-    Sent,
-    /// All mail, drafts, junk, trash and the like.
-    Other,
 }
 
 /// An opened folder.

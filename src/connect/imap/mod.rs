@@ -10,6 +10,7 @@
 
 mod answer;
 mod credential;
+mod folder_name;
 mod preamble;
 mod query;
 mod screen;
@@ -17,7 +18,7 @@ mod sent_folder;
 mod session;
 mod trouble;
 
-pub use answer::{Facts, FolderState, ImapFolder, SpecialUse};
+pub use answer::{Facts, FolderState, ImapFolder};
 pub use sent_folder::sent_folder;
 pub use session::ImapSession;
 

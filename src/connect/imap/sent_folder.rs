@@ -1,6 +1,7 @@
 //! Which of a server's folders holds what was sent.
 
-use super::answer::{ImapFolder, SpecialUse};
+use super::answer::ImapFolder;
+use crate::domain::folder_choice::SpecialUse;
 
 /// What sent folders are called where the server does not say which one it is, the likelier names first: the last part
 /// of a name, non-ASCII ones in modified UTF-7 as servers write them. Case does not matter.
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     fn folder(name: &str, special: Option<SpecialUse>) -> ImapFolder {
-        ImapFolder { name: name.into(), delimiter: Some("/".into()), special, selectable: true }
+        ImapFolder { name: name.into(), title: name.into(), delimiter: Some("/".into()), special, selectable: true }
     }
 
     fn sent(folders: &[ImapFolder]) -> Option<String> {
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn without_a_sent_folder_only_the_inbox_is_synced() {
         assert_eq!(
-            sent(&[folder("INBOX", None), folder("Sent", Some(SpecialUse::Other)), folder("Unsent", None)]),
+            sent(&[folder("INBOX", None), folder("Sent", Some(SpecialUse::Junk)), folder("Unsent", None)]),
             None
         );
         let closed = ImapFolder { selectable: false, ..folder("Sent", None) };

@@ -1,14 +1,15 @@
 //! A logged-in session. The only file that names the `imap` crate.
 
-use super::answer::{Facts, FolderState, ImapFolder, SpecialUse};
+use super::answer::{Facts, FolderState, ImapFolder};
 use super::credential::Credential;
 use super::preamble::{Greeted, Offered, greeted, noted};
 use super::screen::Screen;
 use super::trouble::{broken, closed, dismissed, garbled, refusal};
-use super::{ImapLimits, query};
+use super::{ImapLimits, folder_name, query};
 use crate::connect::discretion::Discretion;
 use crate::connect::effective::SyncSettings;
 use crate::domain::failure::{Failure, Stage};
+use crate::domain::folder_choice::SpecialUse;
 use crate::domain::stages::Stages;
 use crate::domain::time::Timestamp;
 use crate::net::{BlockingStream, Network, StreamControls};
@@ -398,22 +399,33 @@ fn due(limits: &ImapLimits, patience: Duration) -> Instant {
 fn folder(name: &imap::types::Name<'_>) -> ImapFolder {
     let mut folder = ImapFolder {
         name: name.name().to_owned(),
+        title: folder_name::decoded(name.name()),
         delimiter: name.delimiter().map(str::to_owned),
         special: None,
         selectable: true,
     };
     for attribute in name.attributes() {
-        match attribute {
-            NameAttribute::NoSelect => folder.selectable = false,
-            NameAttribute::Extension(word) if word.eq_ignore_ascii_case("\\NonExistent") => folder.selectable = false,
-            NameAttribute::Sent => folder.special = Some(SpecialUse::Sent),
-            NameAttribute::All
-            | NameAttribute::Archive
-            | NameAttribute::Drafts
-            | NameAttribute::Flagged
-            | NameAttribute::Junk
-            | NameAttribute::Trash => folder.special = folder.special.or(Some(SpecialUse::Other)),
-            _ => {}
+        let special = match attribute {
+            NameAttribute::NoSelect => {
+                folder.selectable = false;
+                continue;
+            }
+            NameAttribute::Extension(word) if word.eq_ignore_ascii_case("\\NonExistent") => {
+                folder.selectable = false;
+                continue;
+            }
+            NameAttribute::All => SpecialUse::All,
+            NameAttribute::Archive => SpecialUse::Archive,
+            NameAttribute::Drafts => SpecialUse::Drafts,
+            NameAttribute::Flagged => SpecialUse::Flagged,
+            NameAttribute::Junk => SpecialUse::Junk,
+            NameAttribute::Sent => SpecialUse::Sent,
+            NameAttribute::Trash => SpecialUse::Trash,
+            _ => continue,
+        };
+        // Of several, where mail is sent to is what matters.
+        if folder.special != Some(SpecialUse::Sent) {
+            folder.special = Some(special);
         }
     }
     folder

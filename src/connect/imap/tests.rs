@@ -4,6 +4,7 @@ use super::*;
 use crate::connect::effective::SyncSettings;
 use crate::domain::connection::{Endpoint, Reach, TlsMode};
 use crate::domain::failure::{Failure, FailureKind, Stage};
+use crate::domain::folder_choice::SpecialUse;
 use crate::domain::mailbox::SecretField;
 use crate::domain::stages::Stages;
 use crate::domain::time::Timestamp;

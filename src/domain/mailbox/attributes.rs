@@ -96,6 +96,9 @@ pub static RESOURCE: Resource = Resource {
         A::boolean("syncDisabled", "Stops syncing.").preset(Preset::Boolean(false)),
         A::time("syncErroredAt", "The most recent sync error.").read_only(),
         A::time("syncFinishedAt", "When the most recent sync ended, well or not.").read_only(),
+        A::text("syncFolders", 65_535, "Folders to sync beside the inbox and the sent folder, one a line: names, patterns with *, or uses such as \\Archive; ! takes out again. Null for none.")
+            ,
+        A::structure("syncFoldersAside", "Folders that the server does not open and that are left out for the time being: name, reason, since and when they are tried again."),
         A::text("syncMethod", 255, "How mail is synced: imap, gmail_api or ews; null follows from the other values.")
             .form(Form::OneOf(&["ews", "gmail_api", "imap"])),
         A::boolean("syncOutreachFolder", "Syncs the folder \"Outreach\" instead of the inbox; Exchange2007_SP1 only.").preset(Preset::Boolean(false)),

@@ -1,9 +1,11 @@
 //! A mailbox: its settings, its sealed secrets, its health.
 
 mod attributes;
+mod folder_trouble;
 mod status;
 
 pub use attributes::{PROVIDERS, RESOURCE};
+pub use folder_trouble::FolderTrouble;
 pub use status::{Side, SideState, SideStatus, Status};
 
 use super::address::{Address, md5_hash};
@@ -55,6 +57,7 @@ pub struct Settings {
     pub spread_evenly: Option<bool>,
     pub sync_active_frequency: Option<u64>,
     pub sync_disabled: Option<bool>,
+    pub sync_folders: Option<String>,
     pub sync_method: Option<String>,
     pub sync_outreach_folder: Option<bool>,
     pub sync_passive_frequency: Option<u64>,
@@ -84,6 +87,9 @@ impl Settings {
                 "syncOutreachFolder",
                 "syncOutreachFolder works with exchangeVersion Exchange2007_SP1 only.",
             ));
+        }
+        if let Some(problem) = self.sync_folders.as_deref().and_then(super::folder_choice::problem) {
+            problems.push(Problem::attribute("syncFolders", problem));
         }
         problems
     }

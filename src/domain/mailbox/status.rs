@@ -1,8 +1,10 @@
 //! The health of a mailbox: what its two sides last met, and what state follows from it.
 
+use super::folder_trouble::FolderTrouble;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The two things that a mailbox does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -119,6 +121,8 @@ pub struct Status {
     pub next_sync_at: Option<Timestamp>,
     /// Whether the server files what it accepts in the sent folder by itself; `None` as long as nothing showed it.
     pub files_sent_copies: Option<bool>,
+    /// Folders that the server does not open, by the names that people see.
+    pub folder_troubles: BTreeMap<String, FolderTrouble>,
 }
 
 impl Status {
