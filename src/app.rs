@@ -3,6 +3,7 @@
 use crate::api::{self, Api, caller::note_connection};
 use crate::config::{Config, Loaded, Places};
 use crate::connect::Connector;
+use crate::connect::caps::CapLimits;
 use crate::domain::time::Timestamp;
 use crate::jsonapi::Links;
 use crate::net::{Dialer, EgressRules, Network, SystemDialer, Trust};
@@ -113,7 +114,7 @@ impl InboxSync for SyncHandle {
     }
 
     fn ask(&self, mailbox: u64) -> bool {
-        self.sync_now(mailbox)
+        self.sync_soon(mailbox)
     }
 
     fn news(&self) -> tokio::sync::broadcast::Receiver<u64> {
@@ -139,7 +140,9 @@ impl App {
             allow_private: config.net.allow_private_hosts,
             allow_public_plaintext: config.net.allow_plaintext,
         };
-        let connector = Connector::new(Network::new(dialer, &trust, egress), store.vault().clone());
+        let caps =
+            CapLimits { per_host: config.sync.connections_per_host, per_login: config.sync.connections_per_login };
+        let connector = Connector::new(Network::new(dialer, &trust, egress), store.vault().clone()).capped(caps);
 
         let listener = if serving { Some(bind(config.server.listen)?) } else { None };
         let address = listener.as_ref().map(TcpListener::local_addr).transpose().map_err(|error| failed(&error))?;

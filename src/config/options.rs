@@ -152,11 +152,17 @@ options! {
     /// Fetching mail.
     sync ("sync.") SyncConfig {
         /// How many mailboxes are being synced at the same time.
-        workers: u32 = 8, in 1..=256;
+        workers: u32 = 16, in 1..=256;
         /// How far the first sync of a mailbox reaches back.
         first_sync: Duration = 365 * DAY, in DAY..=36_500 * DAY;
         /// A message that is larger is stored without its body.
         message_size: ByteSize = ByteSize::mib(25), in ByteSize::mib(1)..=ByteSize::mib(256);
+        /// How many IMAP connections one server has to bear at the same time, whatever they are for.
+        connections_per_host: u32 = 64, in 1..=1024;
+        /// The same for one user name at a server; other mail programs of the account count there too.
+        connections_per_login: u32 = 3, in 1..=15;
+        /// How many inboxes are watched for new mail at the same time (IMAP IDLE), those of active owners first; 0 = none.
+        idle: u32 = 16, in 0..=1000;
     }
 
     /// The store.

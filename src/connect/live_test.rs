@@ -1,5 +1,6 @@
 //! The staged live tests: does a mailbox send, does it sync, and if not, what is to blame.
 
+use super::caps::Login;
 use super::credential::Draft;
 use super::imap::{ImapLimits, ImapSession};
 use super::smtp::{EnvelopeOptions, Timeouts};
@@ -62,6 +63,7 @@ impl Connector {
         let settings = EffectiveSettings::of_draft(draft).sync?;
         let secret = draft.open(&self.vault, settings.secret)?;
         let network = self.network.clone();
+        let _place = self.caps.enter_anyway(&Login::of(&settings));
         let cancel = CancellationToken::new();
         // Whoever stops waiting for the test ends it.
         let _ends_the_session = cancel.clone().drop_guard();

@@ -4,6 +4,7 @@
 //! - [`credential`]: a secret opened for one session, also for a draft that is not saved yet.
 //! - [`smtp`]: one SMTP session over [`crate::net`].
 //! - [`imap`]: one IMAP session over [`crate::net`]; the one place that knows the `imap` crate.
+//! - [`caps`], [`hosts`]: how many connections a server has to bear, and which servers are in trouble.
 //! - [`live_test`]: the staged live tests behind `testSend`, `testSync`, `validateSend` and `validateSync`.
 //!
 //! [`Connector`] ties them together for one running instance.
@@ -12,9 +13,11 @@
 //! while a session logs in; whatever a server says is bounded in size, depth, count and time, and a panic that it
 //! provokes ends its session only. Uses `providers`, `store`, `net`, `vault` and the ground floor.
 
+pub mod caps;
 pub mod credential;
 mod discretion;
 pub mod effective;
+pub mod hosts;
 pub mod imap;
 pub mod live_test;
 pub mod smtp;
@@ -25,6 +28,7 @@ use crate::domain::stages::Stages;
 use crate::net::Network;
 use crate::providers::texts::refined;
 use crate::vault::Vault;
+use caps::{CapLimits, Caps, Login};
 use credential::Draft;
 use effective::{EffectiveSettings, SyncSettings};
 use imap::{ImapLimits, ImapSession};
@@ -35,16 +39,33 @@ use smtp::{Credential, SmtpSession, SmtpSettings, Timeouts};
 pub struct Connector {
     network: Network,
     vault: Vault,
+    caps: Caps,
 }
 
 impl Connector {
     pub fn new(network: Network, vault: Vault) -> Self {
-        Self { network, vault }
+        Self { network, vault, caps: Caps::default() }
+    }
+
+    /// With other caps than the usual ones.
+    #[must_use]
+    pub fn capped(self, limits: CapLimits) -> Self {
+        Self { caps: Caps::new(limits), ..self }
+    }
+
+    /// The places for IMAP connections. Whoever opens one takes a place first.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
     }
 
     /// How a mailbox syncs, or why it cannot.
     pub fn sync_settings(&self, mailbox: &Mailbox) -> Result<SyncSettings, Failure> {
         EffectiveSettings::of(mailbox).sync
+    }
+
+    /// Whom the server of a mailbox counts its IMAP connections of.
+    pub fn login(&self, mailbox: &Mailbox) -> Result<Login, Failure> {
+        self.sync_settings(mailbox).map(|sync| Login::of(&sync))
     }
 
     /// A session for sending, logged in.
@@ -71,8 +92,8 @@ impl Connector {
         SmtpSession::open(&self.network, &settings, stages).await.map_err(refined)
     }
 
-    /// A session for syncing, logged in, and the name of the folder that counts as the inbox. Blocks: only for threads
-    /// that may, inside a tokio runtime.
+    /// A session for syncing, logged in, and the name of the folder that counts as the inbox. The caller holds a
+    /// place of [`Connector::caps`]. Blocks: only for threads that may, inside a tokio runtime.
     pub fn open_imap(
         &self,
         draft: &Draft<'_>,

@@ -43,6 +43,11 @@ pub fn refined(mut failure: Failure) -> Failure {
     failure
 }
 
+/// Whether a server refused because it has too much to do, with our connections or others': one less may help.
+pub fn wants_fewer_connections(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Temporary && matches!(failure.advice.as_deref(), Some(TOO_MANY | BUSY))
+}
+
 const MICROSOFT_BASIC: &str = "Microsoft has switched log-ins by password off for this mailbox or its organisation. An administrator can allow SMTP AUTH for the mailbox as long as Microsoft still offers it; otherwise sign in with an OAuth grant.";
 const GOOGLE_APP_PASSWORD: &str = "Google accepts no ordinary password here: switch 2-Step Verification on, create an app password at myaccount.google.com/apppasswords, and use that.";
 const YAHOO_APP_PASSWORD: &str =
@@ -56,6 +61,8 @@ const DAY_LIMIT: &str = "The provider's own sending limit is reached; it lifts b
 const HOUR_LIMIT: &str = "The provider's limit per hour is reached; it lifts by itself within an hour or two. Set sendThreshold and sendPeriod below it.";
 const TOO_MANY: &str =
     "Too many connections or log-ins in a short time; other mail programs of the same account count as well.";
+
+const BUSY: &str = "The server has a problem of its own, or too much to do; it is tried again.";
 
 /// The first that matches wins, so the more telling texts stand first. Where no page is named, the texts are what the
 /// providers' servers answered, as quoted in their own help pages or in public trouble reports.
@@ -111,8 +118,19 @@ const KNOWN: &[Known] = &[
     ),
     config(&["[privacyrequired]"], "The server takes log-ins over TLS only: set imapSsl to true."),
     config(&["[contactadmin]"], "Ask the mail server's administrator."),
-    temporary(&["[limit]"], TOO_MANY),
-    temporary(&["[unavailable]", "[serverbug]", "[inuse]"], "The server has a problem of its own; it is tried again."),
+    // Dovecot (mail_max_userip_connections), Courier (MAXPERIP), Cyrus and others, with or without a code.
+    temporary(
+        &[
+            "[limit]",
+            "maximum number of connections",
+            "maximum connection limit",
+            "too many connections",
+            "too many open connections",
+        ],
+        TOO_MANY,
+    ),
+    temporary(&["[unavailable]", "[inuse]"], BUSY),
+    temporary(&["[serverbug]"], "The server has a problem of its own; it is tried again."),
 ];
 
 const fn auth(texts: &'static [&'static str], advice: &'static str) -> Known {
@@ -228,6 +246,23 @@ mod tests {
             let failure = refine(stage, before, line);
             assert_eq!(failure.kind, kind, "{line}");
             assert!(failure.advice.as_deref().is_some_and(|text| text.contains(advice)), "{line}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_has_too_much_to_do_is_told_apart_from_one_that_refuses() {
+        for line in [
+            "[LIMIT] Rate limit hit",
+            "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)",
+            "[ALERT] Too many simultaneous connections. (Failure)",
+            "Too many connections from your IP",
+            "[UNAVAILABLE] Temporary authentication failure.",
+            "[INUSE] Mailbox in use",
+        ] {
+            assert!(wants_fewer_connections(&refine(Stage::Authentication, FailureKind::Auth, line)), "{line}");
+        }
+        for line in ["[SERVERBUG] This should not happen", "[AUTHENTICATIONFAILED] no", "no"] {
+            assert!(!wants_fewer_connections(&refine(Stage::Authentication, FailureKind::Auth, line)), "{line}");
         }
     }
 

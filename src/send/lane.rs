@@ -2,11 +2,11 @@
 
 use super::Parts;
 use super::attempt;
-use super::hosts::{Host, News};
 use super::outlook::host_of;
 use super::settle::{End, Report, settle};
 use super::start::{Next, take_next};
 use crate::connect::effective::EffectiveSettings;
+use crate::connect::hosts::{Host, News};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;

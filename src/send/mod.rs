@@ -1,7 +1,7 @@
 //! The send engine: scheduler → gate → attempt.
 //!
 //! * [`gate`] says whether a mailbox may send now, and else until when and why; [`outlook`] is what it knows beside the
-//!   store: inboxes synced in this run, and [`hosts`] in trouble.
+//!   store: inboxes synced in this run, and [`hosts`](crate::connect::hosts) in trouble.
 //! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
 //! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
@@ -15,7 +15,6 @@ mod attempt;
 mod doubt;
 mod errands;
 pub mod gate;
-pub mod hosts;
 mod lane;
 mod message;
 pub mod outlook;

@@ -1,7 +1,7 @@
 //! What the gate knows beside the store: when inboxes were synced in this run, and which servers are in trouble.
 
-use super::hosts::{Host, Hosts};
 use crate::connect::effective::EffectiveSettings;
+use crate::connect::hosts::{Host, Hosts, host};
 use crate::domain::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,5 +58,5 @@ impl Outlook {
 /// The server that a mailbox sends through, where its settings name one.
 pub(super) fn host_of(effective: &EffectiveSettings) -> Option<Host> {
     let endpoint = &effective.send.as_ref().ok()?.endpoint;
-    Some((endpoint.host.to_lowercase(), endpoint.port))
+    Some(host(endpoint))
 }

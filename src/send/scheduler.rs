@@ -3,11 +3,11 @@
 //! It sleeps until the earliest mailing is due, a commit on the event log may have changed something, or a lane ends.
 //! It keeps one line per mailbox, however much waits there; the store is the truth, this only a cache of it.
 
-use super::hosts::Host;
 use super::lane::{self, LaneEnd};
 use super::outlook::host_of;
 use super::{Parts, settle};
 use crate::connect::effective::EffectiveSettings;
+use crate::connect::hosts::Host;
 use crate::domain::event::EventKind;
 use crate::domain::limits::Moment;
 use crate::domain::list::{ListQuery, Page, Scalar, Test};

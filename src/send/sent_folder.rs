@@ -2,6 +2,7 @@
 //! first needed, on threads that may block.
 
 use super::Parts;
+use crate::connect::caps::Permit;
 use crate::connect::credential::Draft;
 use crate::connect::imap::{ImapLimits, ImapSession, sent_folder};
 use crate::domain::failure::{Failure, Stage};
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// How long one visit may take, over all its errands.
 const VISIT: Duration = Duration::from_mins(5);
+
+/// How long a visit waits for a place among the connections of its mailbox's server.
+const CROWDED: Duration = Duration::from_secs(30);
 
 pub(super) struct SentFolder {
     mailbox: Option<Mailbox>,
@@ -27,6 +31,7 @@ enum State {
 struct Opened {
     session: ImapSession,
     folder: String,
+    _place: Permit,
 }
 
 impl SentFolder {
@@ -100,6 +105,14 @@ impl SentFolder {
             return Err(Failure::config(Stage::Settings, "The mailbox was deleted."));
         };
         let connector = parts.connector.clone();
+        let login = connector.login(&mailbox)?;
+        let now = parts.store.moment().steady;
+        let Some(place) = connector.caps().enter_within(&login, now, CROWDED).await else {
+            return Err(Failure::temporary(
+                Stage::Settings,
+                format!("All connections that {} may have are in use.", login.host.0),
+            ));
+        };
         let limits = ImapLimits {
             command: Duration::from_mins(1),
             deadline: Some(Instant::now() + VISIT),
@@ -114,7 +127,7 @@ impl SentFolder {
                 return Err(Failure::config(Stage::FolderList, "The mailbox has no sent folder."));
             };
             session.examine(&folder)?;
-            Ok(Box::new(Opened { session, folder }))
+            Ok(Box::new(Opened { session, folder, _place: place }))
         });
         opening.await.unwrap_or_else(|error| {
             Err(Failure::temporary(Stage::FolderList, format!("The sent folder could not be opened: {error}.")))

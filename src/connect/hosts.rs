@@ -1,10 +1,11 @@
-//! What is known of the servers that mail goes to, shared by all mailboxes of a server. In memory only: a restart asks
-//! each of them anew.
+//! What is known of servers, shared by all mailboxes of a server; sending and syncing keep one account each. In memory
+//! only: a restart asks each of them anew.
 //!
 //! A server that cannot be reached is backed off once, whoever met it: its other mailboxes wait, and one attempt finds
 //! out whether it is back. Only failures before the log-in count; what comes later concerns the mailbox.
 
 use crate::domain::backoff::Backoff;
+use crate::domain::connection::Endpoint;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::limits::Moment;
 use crate::domain::time::Timestamp;
@@ -13,6 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A server: its name and port.
 pub type Host = (String, u16);
+
+/// The server of an endpoint; its name without regard to case.
+pub fn host(endpoint: &Endpoint) -> Host {
+    (endpoint.host.to_lowercase(), endpoint.port)
+}
 
 /// The servers that fail at present, and when each was last well.
 #[derive(Clone, Default)]
@@ -33,7 +39,7 @@ struct State {
 
 /// What a failure says about a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub enum News {
     /// It was not known to fail: whoever met it bears it.
     Trouble,
     /// The attempt had begun before somebody else met the same failure: it need not cost anything.
@@ -56,7 +62,7 @@ impl Hosts {
     }
 
     /// Notes a failure of an attempt that had `begun` then; `roll` in 0..=400 draws the jitter.
-    pub(super) fn failed(
+    pub fn failed(
         &self,
         host: &Host,
         mailbox: u64,
@@ -87,7 +93,7 @@ impl Hosts {
     }
 
     /// Notes that a server let somebody in. Returns the mailboxes that need wait for it no longer.
-    pub(super) fn answered(&self, host: &Host, now: Timestamp) -> Vec<u64> {
+    pub fn answered(&self, host: &Host, now: Timestamp) -> Vec<u64> {
         let mut hosts = self.lock();
         let state = hosts.entry(host.clone()).or_default();
         let met = std::mem::take(&mut state.met).into_iter().collect();
