@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// A search looks at this many messages at a time, so that its answer stays short however large the folder is.
 const SEARCH_WINDOW: u32 = 100_000;
@@ -44,9 +45,13 @@ struct Bounds {
     since: Timestamp,
 }
 
-/// Logs in to the mailbox's server.
-pub(super) fn open(parts: &Arc<Parts>, mailbox: &Mailbox) -> Result<Box<dyn Source>, Failure> {
-    let limits = ImapLimits { cancel: parts.tasks.stopping().child_token(), ..ImapLimits::default() };
+/// Logs in to the mailbox's server; firing `cancel` ends the session wherever it stands.
+pub(super) fn open(
+    parts: &Arc<Parts>,
+    mailbox: &Mailbox,
+    cancel: &CancellationToken,
+) -> Result<Box<dyn Source>, Failure> {
+    let limits = ImapLimits { cancel: cancel.clone(), ..ImapLimits::default() };
     let (session, inbox) = parts.connector.open_imap(&Draft::stored(mailbox), &mut Stages::new(), limits)?;
     let bounds = Bounds {
         messages: 200,

@@ -1,31 +1,45 @@
 //! The sync engine: scheduler → source → ingest.
 //!
-//! * `scheduler` is one task with a heap of due times; at most `sync.workers` mailboxes are synced at the same time.
+//! * `scheduler` is one task that starts the syncs, at most `sync.workers` at the same time; `timetable` knows when each
+//!   mailbox is due, `owners` who is active, `crowds` what each server bears, `planning` what the store says of mailboxes.
+//! * `worker` syncs one mailbox; `outcome` records what came of it.
 //! * [`source`] is what a mail server must be able to answer; `imap` answers it, in the order that `plan` works out and
 //!   for the folders that `folders` picks.
 //! * `ingest` parses, recognises and deduplicates, and commits messages and cursor together: every message once.
 //!
 //! Uses `connect` and what lies below it; reached from above through [`SyncEngine`] and its [`SyncHandle`].
 
+mod crowds;
 mod folders;
 mod imap;
 mod ingest;
+mod outcome;
+mod owners;
 mod plan;
+mod planning;
 mod scheduler;
 pub mod source;
+mod timetable;
 mod troubles;
 mod worker;
 
 use crate::config::SyncConfig;
 use crate::connect::Connector;
+use crate::connect::hosts::{Hosts, host};
+use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
 use crate::runtime::{Runtime, Tasks};
 use crate::store::Store;
+use outcome::Quiet;
+use owners::Owners;
 use scheduler::Scheduler;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
+
+pub use timetable::slot_after;
 
 /// How many requests to sync may wait for the scheduler.
 const COMMANDS: usize = 1024;
@@ -38,13 +52,29 @@ struct Parts {
     config: SyncConfig,
     tasks: Tasks,
     polls: Polls,
+    owners: Mutex<Owners>,
+    /// The servers in trouble.
+    hosts: Hosts,
+    /// Mailboxes wait for those that are being synced.
+    crowded: AtomicBool,
     /// Where blocking workers hand their commits.
     handle: tokio::runtime::Handle,
 }
 
+impl Parts {
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        lock(&self.owners)
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Command {
+    /// A person asks: whatever the last sync met, it is tried now.
     SyncNow(u64),
+    /// Somebody needs a recent sync: not before its time if it failed.
+    SyncSoon(u64),
+    /// A sign that a user is at work.
+    OwnerActive(u64),
 }
 
 /// When each mailbox was last synced. Polls that found nothing are written to disk only every few minutes; in between
@@ -53,12 +83,21 @@ enum Command {
 struct Polls {
     whole: Arc<Mutex<HashMap<u64, Timestamp>>>,
     inboxes: Arc<Mutex<HashMap<u64, Timestamp>>>,
+    /// When each is due next.
+    next: Arc<Mutex<HashMap<u64, Timestamp>>>,
+    quiet: Arc<Mutex<HashMap<u64, Quiet>>>,
     news: broadcast::Sender<u64>,
 }
 
 impl Polls {
     fn new() -> Self {
-        Self { whole: Arc::default(), inboxes: Arc::default(), news: broadcast::channel(COMMANDS).0 }
+        Self {
+            whole: Arc::default(),
+            inboxes: Arc::default(),
+            next: Arc::default(),
+            quiet: Arc::default(),
+            news: broadcast::channel(COMMANDS).0,
+        }
     }
 
     fn note(&self, mailbox: u64, at: Timestamp) {
@@ -72,9 +111,15 @@ impl Polls {
         let _ = self.news.send(mailbox);
     }
 
+    fn note_next(&self, mailbox: u64, at: Timestamp) {
+        lock(&self.next).insert(mailbox, at);
+    }
+
     fn forget(&self, mailbox: u64) {
-        lock(&self.whole).remove(&mailbox);
-        lock(&self.inboxes).remove(&mailbox);
+        lock(&self.quiet).remove(&mailbox);
+        for times in [&self.whole, &self.inboxes, &self.next] {
+            lock(times).remove(&mailbox);
+        }
     }
 
     fn last(&self, mailbox: u64) -> Option<Timestamp> {
@@ -97,12 +142,39 @@ pub struct SyncEngine {
 pub struct SyncHandle {
     commands: mpsc::Sender<Command>,
     polls: Polls,
+    store: Store,
+    connector: Connector,
+    hosts: Hosts,
 }
 
 impl SyncHandle {
     /// Pulls the next sync of a mailbox to now; asked several times, it runs once. `false`: too many requests wait.
     pub fn sync_now(&self, mailbox: u64) -> bool {
         self.commands.try_send(Command::SyncNow(mailbox)).is_ok()
+    }
+
+    /// The same for whoever needs a recent sync and is no person: after a failure it waits for the next try.
+    pub fn sync_soon(&self, mailbox: u64) -> bool {
+        self.commands.try_send(Command::SyncSoon(mailbox)).is_ok()
+    }
+
+    /// A sign that a user is at work: their mailboxes are synced at the active frequency, from now on for ten minutes.
+    pub fn owner_active(&self, user: u64) {
+        // One that is lost is followed by another as long as it matters.
+        let _ = self.commands.try_send(Command::OwnerActive(user));
+    }
+
+    /// When the next sync of a mailbox is due, as decided since the start.
+    pub fn next(&self, mailbox: u64) -> Option<Timestamp> {
+        lock(&self.polls.next).get(&mailbox).copied()
+    }
+
+    /// Until when the server of a mailbox is left alone, by the wall clock, and why; whichever mailbox met it.
+    pub fn server_trouble(&self, mailbox: &Mailbox) -> Option<(Timestamp, String)> {
+        let settings = self.connector.sync_settings(mailbox).ok()?;
+        let moment = self.store.moment();
+        let (until, sentence) = self.hosts.trouble(&host(&settings.endpoint), &moment)?;
+        Some((moment.by_the_wall(until), sentence))
     }
 
     /// The end of the last successful sync since the start, where it is later than the store knows.
@@ -125,7 +197,14 @@ impl SyncEngine {
     pub fn start(store: Store, connector: Connector, config: SyncConfig) -> Self {
         let tasks = Tasks::new();
         let (commands, received) = mpsc::channel(COMMANDS);
-        let polls = Polls::new();
+        let (polls, hosts) = (Polls::new(), Hosts::default());
+        let handle = SyncHandle {
+            commands,
+            polls: polls.clone(),
+            store: store.clone(),
+            connector: connector.clone(),
+            hosts: hosts.clone(),
+        };
         let parts = Parts {
             runtime: store.runtime().clone(),
             store,
@@ -133,10 +212,13 @@ impl SyncEngine {
             config,
             tasks: tasks.clone(),
             polls: polls.clone(),
+            owners: Mutex::default(),
+            hosts: hosts.clone(),
+            crowded: AtomicBool::new(false),
             handle: tokio::runtime::Handle::current(),
         };
         tasks.spawn(Scheduler::new(Arc::new(parts), received).run());
-        Self { tasks, handle: SyncHandle { commands, polls } }
+        Self { tasks, handle }
     }
 
     pub fn handle(&self) -> SyncHandle {

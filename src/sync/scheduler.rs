@@ -1,215 +1,368 @@
-//! The one task that decides which mailbox is synced next: a heap of due times, a bounded number of workers.
+//! The one task that decides which mailbox is synced next: it owns the [`Timetable`], a bounded number of workers, and
+//! which servers may have how many of them.
 
-use super::worker::{self, Run};
-use super::{Command, Parts};
-use crate::domain::backoff::Backoff;
-use crate::domain::event::EventKind;
-use crate::domain::failure::FailureKind;
-use crate::domain::list::ListQuery;
+use super::crowds::{Crowds, Impression};
+use super::outcome::{Next, Settled, settle, write_quiet};
+use super::timetable::{Planned, Timetable};
+use super::{Command, Parts, worker};
+use crate::connect::caps::{Permit, Purpose};
+use crate::connect::hosts::Host;
+use crate::domain::limits::Moment;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
-use crate::domain::user::User;
-use crate::store::{StoreError, events_after, get, list, status};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::runtime::contain;
+use crate::store::{StoreError, get};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-const EVENTS: usize = 2000;
-/// First syncs after a start are spread over this time, so that a thousand mailboxes do not all begin at once.
-const SPREAD: Duration = Duration::from_secs(20);
+/// A mailbox that found no place at its server asks again after this long, and up to as long again.
+const CROWDED: Duration = Duration::from_secs(2);
+/// How often what needs no exact time is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Polls that found nothing are written this often.
+const QUIET: Duration = Duration::from_mins(3);
+/// A wall clock that was set by more than this, in milliseconds, moves every time that was worked out before.
+const JUMP: u64 = 5_000;
+/// A store that refuses work is asked again after this long.
+const STORE_PAUSE: Duration = Duration::from_mins(1);
 
 pub(super) struct Scheduler {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
     commands: mpsc::Receiver<Command>,
-    due: HashMap<u64, Timestamp>,
-    by_time: BTreeSet<(Timestamp, u64)>,
-    running: HashSet<u64>,
+    pub(super) timetable: Timetable,
+    /// The servers of the mailboxes that are planned.
+    pub(super) hosts: HashMap<u64, Arc<Host>>,
+    crowds: Crowds,
+    pub(super) running: HashMap<u64, Running>,
     /// Asked for while they were being synced: they run once more.
-    again: HashSet<u64>,
-    seen: u64,
-    ended: (mpsc::Sender<Run>, mpsc::Receiver<Run>),
+    pub(super) again: HashSet<u64>,
+    /// Asked for by a person: a server in trouble is tried nevertheless.
+    pub(super) asked: HashSet<u64>,
+    /// First syncs, which may take long, get half of the workers; these wait for one to end.
+    fresh: VecDeque<u64>,
+    pub(super) seen: u64,
+    /// The wall clock less the steady one, as last looked at.
+    skew: i64,
+    quiet_written: Duration,
+    ended: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
+}
+
+/// A sync under way.
+pub(super) struct Running {
+    pub cancel: CancellationToken,
+    pub generation: u64,
+    fresh: bool,
+}
+
+struct Ended {
+    mailbox: u64,
+    generation: u64,
+    host: Host,
+    settled: Result<Settled, StoreError>,
 }
 
 impl Scheduler {
     pub fn new(parts: Arc<Parts>, commands: mpsc::Receiver<Command>) -> Self {
         let room = usize::try_from(parts.config.workers).unwrap_or(usize::MAX);
         Self {
+            crowds: Crowds::new(parts.config.workers),
+            skew: skew(&parts),
+            quiet_written: parts.runtime.clock.elapsed(),
             parts,
             commands,
-            due: HashMap::new(),
-            by_time: BTreeSet::new(),
-            running: HashSet::new(),
+            timetable: Timetable::default(),
+            hosts: HashMap::new(),
+            running: HashMap::new(),
             again: HashSet::new(),
+            asked: HashSet::new(),
+            fresh: VecDeque::new(),
             seen: 0,
             ended: mpsc::channel(room),
         }
     }
 
+    /// Runs until the instance stops; syncs under way are waited for.
     pub async fn run(mut self) {
         let stopping = self.parts.tasks.stopping();
         let mut events = self.parts.store.events();
         self.seen = *events.borrow_and_update();
-        if let Err(error) = self.plan_all() {
+        if let Err(error) = self.plan_all().await {
             tracing::error!(%error, "the mailboxes could not be read");
         }
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stopping.is_cancelled() {
             self.start_workers();
             let clock = self.parts.runtime.clock.clone();
-            let full = self.running.len() >= self.workers();
-            let next = self.by_time.first().map(|(at, _)| *at).filter(|_| !full);
+            let next = self.timetable.next().filter(|_| !self.is_full());
             tokio::select! {
                 () = stopping.cancelled() => break,
-                Some(run) = self.ended.1.recv() => self.ended(run).await,
+                Some(ended) = self.ended.1.recv() => self.ended(ended),
                 Some(command) = self.commands.recv() => self.obey(command),
-                Ok(()) = events.changed() => self.follow(*events.borrow_and_update()),
+                Ok(()) = events.changed() => {
+                    let latest = *events.borrow_and_update();
+                    self.follow(latest).await;
+                }
                 () = async { clock.sleep_until(next.unwrap_or_default()).await }, if next.is_some() => {}
+                _ = tick.tick() => self.tick().await,
             }
         }
         while !self.running.is_empty() {
             match self.ended.1.recv().await {
-                Some(run) => self.ended(run).await,
+                Some(ended) => self.ended(ended),
                 None => break,
             }
         }
+        write_quiet(&self.parts).await;
     }
 
-    fn workers(&self) -> usize {
-        usize::try_from(self.parts.config.workers).unwrap_or(usize::MAX)
+    fn is_full(&self) -> bool {
+        self.running.len() >= usize::try_from(self.parts.config.workers).unwrap_or(usize::MAX)
     }
 
-    fn plan_all(&mut self) -> Result<(), StoreError> {
-        let snapshot = self.parts.store.read()?;
-        let mut query = ListQuery { count: false, ..ListQuery::all() }.size(ListQuery::MAX_SIZE);
-        loop {
-            let page = list::<Mailbox>(&snapshot, &query)?;
-            for mailbox in &page.items {
-                self.plan(mailbox)?;
-            }
-            match page.next {
-                Some(cursor) => query.page = crate::domain::list::Page::After(cursor),
-                None => return Ok(()),
-            }
-        }
+    pub(super) fn now(&self) -> Timestamp {
+        self.parts.runtime.clock.now()
     }
 
-    /// Decides when a mailbox is synced next, from what the store knows of it.
-    fn plan(&mut self, mailbox: &Mailbox) -> Result<(), StoreError> {
-        self.set_due(mailbox.id, None);
-        if mailbox.settings.sync_disabled == Some(true) || self.parts.connector.sync_settings(mailbox).is_err() {
-            return Ok(());
-        }
-        let snapshot = self.parts.store.read()?;
-        let now = self.parts.runtime.clock.now();
-        let side = status(&snapshot, mailbox.id)?.sync;
-        let owner = get::<User>(&snapshot, mailbox.user_id)?;
-        let at = match (side.probe_at, side.finished_at) {
-            (Some(probe), _) if side.failure.is_some() => probe,
-            (_, Some(finished)) => finished.plus(mailbox.settings.sync_frequency(owner.as_ref(), now)),
-            (_, None) => now,
-        };
-        let late = at.millis_since(now) <= 0 && side.finished_at.is_some();
-        let at = if late { now.plus(self.jitter(SPREAD)) } else { at };
-        self.set_due(mailbox.id, Some(at));
-        Ok(())
-    }
-
-    fn jitter(&self, within: Duration) -> Duration {
+    pub(super) fn jitter(&self, within: Duration) -> Duration {
         let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.parts.runtime.random.below(millis.max(1)))
     }
 
     fn start_workers(&mut self) {
-        let now = self.parts.runtime.clock.now();
-        while self.running.len() < self.workers() {
-            let Some((at, mailbox)) = self.by_time.first().copied() else { return };
-            if at > now {
-                return;
-            }
-            self.set_due(mailbox, None);
-            if !self.running.insert(mailbox) {
+        let moment = self.parts.store.moment();
+        while !self.is_full() {
+            let Some(mailbox) = self.timetable.take_due(self.now()) else { break };
+            if self.running.contains_key(&mailbox) {
                 self.again.insert(mailbox);
                 continue;
             }
-            let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
-            self.parts.tasks.spawn(async move {
-                let run = worker::run(parts, mailbox).await;
-                // The owner outlives its workers.
-                let _ = ended.send(run).await;
-            });
+            if let Err(error) = self.begin(mailbox, &moment) {
+                tracing::error!(mailbox, %error, "a mailbox could not be read");
+                self.set_due(mailbox, self.now().plus(STORE_PAUSE));
+            }
+        }
+        // Told to long syncs, which then make room.
+        let somebody_waits = (self.is_full() && self.timetable.next().is_some_and(|at| at <= self.now()))
+            || !self.fresh.is_empty()
+            || self.crowds.is_anybody_waiting();
+        self.parts.crowded.store(somebody_waits, Ordering::Relaxed);
+    }
+
+    /// Begins a sync, unless its server is left alone for now or has as many as it may.
+    fn begin(&mut self, id: u64, moment: &Moment) -> Result<(), StoreError> {
+        let (Some(planned), Some(host)) = (self.timetable.get(id), self.hosts.get(&id).cloned()) else {
+            return Ok(());
+        };
+        let (fresh, asked) = (planned.fresh, self.asked.contains(&id));
+        if fresh && self.fresh_running() >= self.fresh_room() {
+            self.fresh.retain(|waiting| *waiting != id);
+            if asked {
+                self.fresh.push_front(id)
+            } else {
+                self.fresh.push_back(id)
+            }
+            return Ok(());
+        }
+        if let Some((until, _)) = self.parts.hosts.trouble(&host, moment).filter(|_| !asked) {
+            self.set_due(id, moment.by_the_wall(until));
+            return Ok(());
+        }
+        if !self.crowds.enter(&host, id, self.parts.hosts.is_down(&host), asked) {
+            return Ok(());
+        }
+        let admitted = self.admit(id, &host, moment);
+        match admitted {
+            Ok(Some((mailbox, place))) => {
+                self.asked.remove(&id);
+                self.spawn(mailbox, place, moment.steady, fresh);
+            }
+            Ok(None) => self.crowds.turned_back(&host),
+            Err(error) => {
+                self.crowds.turned_back(&host);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The mailbox as it is now, and a place among the connections of its log-in; `None` if there is nothing to sync, or
+    /// no place yet.
+    fn admit(&mut self, id: u64, host: &Host, moment: &Moment) -> Result<Option<(Mailbox, Permit)>, StoreError> {
+        let mailbox = get::<Mailbox>(&self.parts.store.read()?, id)?;
+        let mailbox = mailbox.filter(|mailbox| mailbox.settings.sync_disabled != Some(true));
+        let login = mailbox.as_ref().and_then(|mailbox| self.parts.connector.login(mailbox).ok());
+        let (Some(mailbox), Some(login)) = (mailbox, login) else {
+            self.forget(id);
+            return Ok(None);
+        };
+        let place = self.parts.connector.caps().try_enter(&login, Purpose::Session, moment.steady);
+        match place.filter(|_| login.host == *host) {
+            Some(place) => Ok(Some((mailbox, place))),
+            None => {
+                let at = self.now().plus(CROWDED + self.jitter(CROWDED));
+                self.set_due(id, at);
+                Ok(None)
+            }
         }
     }
 
-    async fn ended(&mut self, run: Run) {
-        self.running.remove(&run.mailbox);
-        let now = self.parts.runtime.clock.now();
-        let roll = self.parts.runtime.random.below(401);
-        let next = worker::record(&self.parts, &run, now, |failures, kind| {
-            let backoff = match kind {
-                FailureKind::Temporary | FailureKind::Doubt => Backoff::HOST,
-                _ => Backoff::MAILBOX,
-            };
-            backoff.wait(failures, roll)
-        })
-        .await;
-        let at = match next {
-            Ok(Some(at)) => Some(at),
-            Ok(None) => None,
-            Err(error) => {
-                tracing::error!(mailbox = run.mailbox, %error, "the outcome of a sync could not be recorded");
-                Some(now.plus(Duration::from_mins(1)))
+    fn spawn(&mut self, mailbox: Mailbox, place: Permit, begun: Timestamp, fresh: bool) {
+        let (id, generation) = (mailbox.id, mailbox.generation);
+        let cancel = self.parts.tasks.stopping().child_token();
+        self.running.insert(id, Running { cancel: cancel.clone(), generation, fresh });
+        let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
+        self.parts.tasks.spawn(async move {
+            let settled = contain(async {
+                let run = worker::run(&parts, mailbox, cancel).await;
+                settle(&parts, &run, place.login(), begun).await
+            });
+            let settled = settled.await.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic)));
+            let host = place.login().host.clone();
+            drop(place);
+            // The owner outlives its workers.
+            let _ = ended.send(Ended { mailbox: id, generation, host, settled }).await;
+        });
+    }
+
+    fn fresh_running(&self) -> usize {
+        self.running.values().filter(|running| running.fresh).count()
+    }
+
+    fn fresh_room(&self) -> usize {
+        usize::try_from((self.parts.config.workers / 2).max(1)).unwrap_or(1)
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { mailbox: id, generation, host, settled } = ended;
+        let now = self.now();
+        self.running.remove(&id);
+        let settled = settled.unwrap_or_else(|error| {
+            tracing::error!(mailbox = id, %error, "the outcome of a sync could not be recorded");
+            let next = Next::Wait(now.plus(STORE_PAUSE));
+            Settled { impression: Impression::Nothing, next, news: false, freed: Vec::new() }
+        });
+        for waiting in self.crowds.left(&host, settled.impression, self.parts.hosts.is_down(&host)) {
+            self.set_due(waiting, now);
+        }
+        for freed in settled.freed {
+            if freed != id && !self.running.contains_key(&freed) {
+                self.timetable.pull(freed, now);
             }
+        }
+        while self.fresh_running() < self.fresh_room()
+            && let Some(waiting) = self.fresh.pop_front()
+        {
+            self.set_due(waiting, now);
+            if self.timetable.get(waiting).is_some() {
+                break;
+            }
+        }
+        let again = self.again.remove(&id);
+        let Some(planned) = self.timetable.get_mut(id).filter(|planned| planned.generation == generation) else {
+            // Gone, or another one now.
+            self.set_due(id, now);
+            return;
         };
-        let again = self.again.remove(&run.mailbox);
-        self.set_due(run.mailbox, if again { Some(now) } else { at });
+        if settled.news {
+            planned.news_at = Some(now);
+        }
+        let at = match settled.next {
+            Next::Poll(at) => {
+                (planned.fresh, planned.held, planned.finished_at) = (false, false, Some(now));
+                at
+            }
+            Next::Probe(at) => {
+                (planned.held, planned.finished_at) = (true, Some(now));
+                at
+            }
+            Next::Wait(at) => at,
+            Next::Turn => now,
+            Next::Unknown => now.plus(STORE_PAUSE),
+        };
+        self.set_due(id, if again { now } else { at });
     }
 
     fn obey(&mut self, command: Command) {
-        let Command::SyncNow(mailbox) = command;
-        if self.running.contains(&mailbox) {
-            self.again.insert(mailbox);
-        } else {
-            self.set_due(mailbox, Some(self.parts.runtime.clock.now()));
-        }
-    }
-
-    fn follow(&mut self, latest: u64) {
-        let result = self.parts.store.read().and_then(|snapshot| {
-            let events = events_after(&snapshot, self.seen, EVENTS)?;
-            self.seen = latest.max(events.last().map_or(self.seen, |event| event.id));
-            if events.len() == EVENTS {
-                return self.plan_all();
+        let now = self.now();
+        match command {
+            Command::SyncNow(mailbox) if self.running.contains_key(&mailbox) => {
+                self.again.insert(mailbox);
             }
-            let changed: HashSet<u64> = events
-                .iter()
-                .filter(|event| {
-                    matches!(
-                        event.kind,
-                        EventKind::MailboxCreated | EventKind::MailboxUpdated | EventKind::MailboxDestroyed
-                    )
-                })
-                .filter_map(|event| event.mailbox_id)
-                .collect();
-            for id in changed {
-                match get::<Mailbox>(&snapshot, id)? {
-                    Some(mailbox) => self.plan(&mailbox)?,
-                    None => self.set_due(id, None),
+            Command::SyncNow(mailbox) => {
+                if self.timetable.get(mailbox).is_some() {
+                    self.asked.insert(mailbox);
+                    self.set_due(mailbox, now);
                 }
             }
-            Ok(())
-        });
-        if let Err(error) = result {
-            tracing::error!(%error, "the event log could not be read");
+            Command::SyncSoon(mailbox) => {
+                if self.timetable.get(mailbox).is_some_and(|planned| !planned.held) {
+                    self.pull(mailbox, now);
+                }
+            }
+            Command::OwnerActive(user) => self.owner_active(user, now),
         }
     }
 
-    fn set_due(&mut self, mailbox: u64, at: Option<Timestamp>) {
-        if let Some(old) = self.due.remove(&mailbox) {
-            self.by_time.remove(&(old, mailbox));
+    /// A sign of activity. Whoever wakes up sees their mailboxes as new as if they had been awake all the time.
+    fn owner_active(&mut self, user: u64, now: Timestamp) {
+        if !self.parts.owners().note(user, now) {
+            return;
         }
-        if let Some(at) = at {
-            self.due.insert(mailbox, at);
-            self.by_time.insert((at, mailbox));
+        let owners = self.parts.owners();
+        let earlier: Vec<(u64, Timestamp)> = self
+            .timetable
+            .iter()
+            .filter(|(_, planned)| planned.owner == user && !planned.held)
+            .map(|(id, planned)| (id, planned.regular(id, &owners, now).max(now)))
+            .collect();
+        drop(owners);
+        for (id, at) in earlier {
+            self.pull(id, at);
         }
     }
+
+    /// What needs no exact time.
+    async fn tick(&mut self) {
+        let elapsed = self.parts.runtime.clock.elapsed();
+        if elapsed.saturating_sub(self.quiet_written) >= QUIET {
+            self.quiet_written = elapsed;
+            self.parts.owners().prune(self.now());
+            let parts = self.parts.clone();
+            self.parts.tasks.spawn(async move { write_quiet(&parts).await });
+        }
+        let skew = skew(&self.parts);
+        if skew.abs_diff(self.skew) >= JUMP {
+            tracing::warn!(milliseconds = skew.saturating_sub(self.skew), "the clock was set; syncs are planned anew");
+            self.skew = skew;
+            if let Err(error) = self.plan_all().await {
+                tracing::error!(%error, "the mailboxes could not be read");
+            }
+        }
+    }
+
+    pub(super) fn set_due(&mut self, mailbox: u64, at: Timestamp) {
+        self.timetable.set(mailbox, at);
+        if self.timetable.get(mailbox).is_some() {
+            self.parts.polls.note_next(mailbox, at);
+        }
+    }
+
+    /// Makes a mailbox due earlier, unless it is under way.
+    fn pull(&mut self, mailbox: u64, at: Timestamp) {
+        self.timetable.pull(mailbox, at);
+        if let Some(due) = self.timetable.get(mailbox).and_then(Planned::due) {
+            self.parts.polls.note_next(mailbox, due);
+        }
+    }
+}
+
+/// The wall clock less the steady one, in milliseconds.
+fn skew(parts: &Parts) -> i64 {
+    let elapsed = i64::try_from(parts.runtime.clock.elapsed().as_millis()).unwrap_or(i64::MAX);
+    parts.runtime.clock.now().millis().saturating_sub(elapsed)
 }

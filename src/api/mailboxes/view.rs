@@ -43,7 +43,8 @@ impl Shows for Mailbox {
         let counters = counters(reader, &question)?;
         let (send_state, send_reason) =
             send_state(self, &effective, &status, &gate, waiting.is_some_and(|due| due <= now));
-        let (sync_state, sync_reason) = sync_state(self, &effective, &status);
+        let trouble = api.sync.as_ref().and_then(|sync| sync.server_trouble(self));
+        let (sync_state, sync_reason) = sync_state(self, &effective, &status, trouble.map(|(_, reason)| reason));
         let next_send_at = waiting.and_then(|due| match &gate {
             Gate::Go => Some(due.max(now)),
             Gate::NotBefore { at, .. } => Some(due.max(*at)),
@@ -67,7 +68,7 @@ impl Shows for Mailbox {
             json!(if sync_state == SideState::Disabled || sync_state == SideState::NotConfigured {
                 None
             } else {
-                status.next_sync_at
+                api.sync.as_ref().and_then(|sync| sync.next(self.id)).or(status.next_sync_at)
             }),
         );
         set("emailsInDay", json!(counters.emails_in_day));
@@ -137,16 +138,23 @@ fn send_state(
     }
 }
 
-fn sync_state(mailbox: &Mailbox, effective: &EffectiveSettings, status: &Status) -> (SideState, Option<String>) {
+fn sync_state(
+    mailbox: &Mailbox,
+    effective: &EffectiveSettings,
+    status: &Status,
+    trouble: Option<String>,
+) -> (SideState, Option<String>) {
     if mailbox.settings.sync_disabled == Some(true) {
         return (SideState::Disabled, Some("Syncing is disabled for this mailbox.".into()));
     }
     if let Some(answer) = unusable(effective, effective.sync.as_ref().err(), Side::Sync) {
         return answer;
     }
-    match &status.sync.failure {
-        Some(failure) => (status.sync.state(), Some(failure.explain())),
-        None => (SideState::Ok, None),
+    match (&status.sync.failure, trouble) {
+        (Some(failure), _) => (status.sync.state(), Some(failure.explain())),
+        // Another mailbox met it; this one waits for the same server.
+        (None, Some(reason)) => (SideState::Erroring, Some(reason)),
+        (None, None) => (SideState::Ok, None),
     }
 }
 

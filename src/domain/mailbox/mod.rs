@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// An owner counts as active for this long after the last sign of it.
-const ACTIVE: Duration = Duration::from_mins(10);
+pub const ACTIVE: Duration = Duration::from_mins(10);
 
 /// The writable attributes that are not secrets, named as on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -99,12 +99,17 @@ impl Settings {
         let active = owner
             .and_then(|owner| owner.last_active_at)
             .is_some_and(|at| now.millis_since(at) <= i64::try_from(ACTIVE.as_millis()).unwrap_or(i64::MAX));
-        let seconds = if active {
-            self.sync_active_frequency.unwrap_or(600)
-        } else {
-            self.sync_passive_frequency.unwrap_or(1500)
-        };
-        Duration::from_secs(seconds)
+        if active { self.active_frequency() } else { self.passive_frequency() }
+    }
+
+    /// How long after a sync the next one is due while the owner is active.
+    pub fn active_frequency(&self) -> Duration {
+        Duration::from_secs(self.sync_active_frequency.unwrap_or(600))
+    }
+
+    /// The same while the owner is not.
+    pub fn passive_frequency(&self) -> Duration {
+        Duration::from_secs(self.sync_passive_frequency.unwrap_or(1500))
     }
 
     /// The user name at the servers where none is set for one of them: the address.
