@@ -17,7 +17,7 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct Crowds {
     /// What one server may have at most, so that the others always find a worker.
     most: u32,
-    crowds: HashMap<Host, Crowd>,
+    servers: HashMap<Host, Crowd>,
     /// All who wait, wherever.
     waiting: usize,
 }
@@ -40,17 +40,17 @@ pub(super) enum Impression {
 
 impl Crowds {
     pub fn new(workers: u32) -> Self {
-        Self { most: (workers - workers / 4).max(1), crowds: HashMap::new(), waiting: 0 }
+        Self { most: (workers - workers / 4).max(1), servers: HashMap::new(), waiting: 0 }
     }
 
     /// Whether one more sync at a server may begin; it is counted if so. Else the mailbox waits and is given back by
     /// [`Crowds::left`], before the others if somebody asked for it.
     pub fn enter(&mut self, host: &Host, mailbox: u64, is_down: bool, asked: bool) -> bool {
-        if self.crowds.len() > REMEMBERED {
-            self.crowds.retain(|_, crowd| crowd.running > 0 || !crowd.waiting.is_empty());
+        if self.servers.len() > REMEMBERED {
+            self.servers.retain(|_, crowd| crowd.running > 0 || !crowd.waiting.is_empty());
         }
         let most = self.most;
-        let crowd = self.crowds.entry(host.clone()).or_insert_with(|| Crowd {
+        let crowd = self.servers.entry(host.clone()).or_insert_with(|| Crowd {
             running: 0,
             room: FIRST.min(most),
             waiting: VecDeque::new(),
@@ -73,14 +73,14 @@ impl Crowds {
 
     /// Takes back an [`Crowds::enter`] after which nothing was begun.
     pub fn turned_back(&mut self, host: &Host) {
-        if let Some(crowd) = self.crowds.get_mut(host) {
+        if let Some(crowd) = self.servers.get_mut(host) {
             crowd.running = crowd.running.saturating_sub(1);
         }
     }
 
     /// A sync has ended. Returns the mailboxes that are to be asked again.
     pub fn left(&mut self, host: &Host, impression: Impression, is_down: bool) -> Vec<u64> {
-        let Some(crowd) = self.crowds.get_mut(host) else { return Vec::new() };
+        let Some(crowd) = self.servers.get_mut(host) else { return Vec::new() };
         crowd.running = crowd.running.saturating_sub(1);
         match impression {
             Impression::Well => crowd.room = (crowd.room + 1).min(self.most),
@@ -119,7 +119,9 @@ mod tests {
         assert_eq!(enters(&mut crowds, 2..4), [2, 3]);
         for _ in 0..20 {
             let again = crowds.left(&host(), Impression::Well, false);
-            again.iter().for_each(|mailbox| assert!(crowds.enter(&host(), *mailbox, false, false)));
+            for mailbox in again {
+                assert!(crowds.enter(&host(), mailbox, false, false));
+            }
         }
         // Three quarters of the workers, and no more.
         assert_eq!(enters(&mut crowds, 10..30).len(), 6);

@@ -41,7 +41,9 @@ impl Scheduler {
             tokio::task::yield_now().await;
         }
         let gone: Vec<u64> = self.timetable.iter().map(|(id, _)| id).filter(|id| !known.contains(id)).collect();
-        gone.into_iter().for_each(|id| self.forget(id));
+        for id in gone {
+            self.forget(id);
+        }
         let each = SPREAD_EACH.saturating_mul(u32::try_from(overdue.len()).unwrap_or(u32::MAX));
         for id in overdue {
             let at = self.now().plus(self.jitter(SPREAD + each));

@@ -162,9 +162,9 @@ impl Scheduler {
         if fresh && self.fresh_running() >= self.fresh_room() {
             self.fresh.retain(|waiting| *waiting != id);
             if asked {
-                self.fresh.push_front(id)
+                self.fresh.push_front(id);
             } else {
-                self.fresh.push_back(id)
+                self.fresh.push_back(id);
             }
             return Ok(());
         }
@@ -201,14 +201,12 @@ impl Scheduler {
             return Ok(None);
         };
         let place = self.parts.connector.caps().try_enter(&login, Purpose::Session, moment.steady);
-        match place.filter(|_| login.host == *host) {
-            Some(place) => Ok(Some((mailbox, place))),
-            None => {
-                let at = self.now().plus(CROWDED + self.jitter(CROWDED));
-                self.set_due(id, at);
-                Ok(None)
-            }
+        if let Some(place) = place.filter(|_| login.host == *host) {
+            return Ok(Some((mailbox, place)));
         }
+        let at = self.now().plus(CROWDED + self.jitter(CROWDED));
+        self.set_due(id, at);
+        Ok(None)
     }
 
     fn spawn(&mut self, mailbox: Mailbox, place: Permit, begun: Timestamp, fresh: bool) {

@@ -107,10 +107,10 @@ impl Timetable {
         self.planned.iter().map(|(id, planned)| (*id, planned))
     }
 
-    /// Adds a mailbox, or what is new of one; its due time is gone then.
+    /// Adds a mailbox, or what is new of one; it is not due then.
     pub fn insert(&mut self, mailbox: u64, planned: Planned) {
         self.remove(mailbox);
-        self.planned.insert(mailbox, Planned { due: None, ..planned });
+        self.planned.insert(mailbox, planned);
     }
 
     pub fn remove(&mut self, mailbox: u64) {
