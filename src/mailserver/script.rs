@@ -62,6 +62,13 @@ pub enum Act {
     AcceptThenDrop,
     /// Close the connection; the command has no effect.
     Drop,
+    /// Say this, verbatim, then close the connection; the command has no effect.
+    Last(Vec<u8>),
+    /// Say this so many times over, verbatim, then go on as usual: a gigabyte costs the server one block.
+    Flood(Vec<u8>, u64),
+    /// Go on as usual, but put the second text wherever the first one stands in the answer (IMAP; as far as the answer
+    /// fits into the 64 KiB that are collected before they are sent).
+    Edit(Vec<u8>, Vec<u8>),
 }
 
 /// Which passages of a point a rule means. Addresses are compared without regard to case; `None` means any.
@@ -170,6 +177,8 @@ pub(super) struct Cue {
     pub close_unanswered: bool,
     /// Close after what is said instead.
     pub close: bool,
+    /// What to replace in the answer, and by what.
+    pub edits: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -221,6 +230,18 @@ impl Script {
                     wire.flush().await?;
                     return Err(dropped());
                 }
+                Act::Last(bytes) => {
+                    cue.instead = Some(bytes);
+                    cue.close = true;
+                }
+                Act::Flood(block, times) => {
+                    wire.put(std::mem::take(&mut cue.before));
+                    for _ in 0..times {
+                        wire.put(&block);
+                        wire.relieve().await?;
+                    }
+                }
+                Act::Edit(from, to) => cue.edits.push((from, to)),
             }
         }
         Ok(cue)

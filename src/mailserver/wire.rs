@@ -64,6 +64,15 @@ impl Wire {
         self.output.extend_from_slice(bytes.as_ref());
     }
 
+    /// Replaces a text in what has been collected, everywhere.
+    pub fn edit(&mut self, from: &[u8], to: &[u8]) {
+        let mut at = 0;
+        while let Some(found) = self.output[at..].windows(from.len().max(1)).position(|part| part == from) {
+            self.output.splice(at + found..at + found + from.len(), to.iter().copied());
+            at += found + to.len();
+        }
+    }
+
     /// Sends what has been collected.
     pub async fn flush(&mut self) -> io::Result<()> {
         if self.output.is_empty() {

@@ -35,6 +35,8 @@ pub(in crate::mailserver) struct Session {
     pub(super) after: Vec<u8>,
     /// Rules want the connection closed in place of its tagged reply.
     pub(super) vanish: bool,
+    /// What rules want replaced in its answer.
+    edits: Vec<(Vec<u8>, Vec<u8>)>,
     errors: u32,
 }
 
@@ -49,6 +51,7 @@ impl Session {
             tag: String::new(),
             after: Vec::new(),
             vanish: false,
+            edits: Vec::new(),
             errors: 0,
         }
     }
@@ -209,6 +212,7 @@ impl Session {
         self.wire.put(cue.before);
         self.after.extend_from_slice(&cue.after);
         self.vanish |= cue.close_unanswered;
+        self.edits.extend(cue.edits);
         let Some(bytes) = cue.instead else { return Ok(()) };
         self.wire.put(bytes);
         Err(if cue.close { Fault::Io(dropped()) } else { Fault::Answered })
@@ -221,6 +225,9 @@ impl Session {
             return Err(dropped());
         }
         self.wire.put(reply);
+        for (from, to) in self.edits.drain(..) {
+            self.wire.edit(&from, &to);
+        }
         self.wire.put(after);
         Ok(())
     }

@@ -331,3 +331,18 @@ async fn a_client_that_makes_no_sense_is_answered_and_then_sent_away() {
     let rest = String::from_utf8(peer.rest().await).unwrap();
     assert!(rest.ends_with("* BYE Too many errors\r\n"), "{rest}");
 }
+
+#[tokio::test]
+async fn rules_can_edit_an_answer_flood_a_client_and_have_the_last_word() {
+    let server = with_mail(2).await;
+    server.script(Rule::new(Point::ImapCommand("SEARCH"), Act::Edit(b"1 2".to_vec(), b"2 1 7".to_vec())));
+    server.script(Rule::new(Point::ImapCommand("NOOP"), Act::Flood(b"* 2 EXISTS\r\n".to_vec(), 3)));
+    server.script(Rule::new(Point::ImapCommand("CHECK"), Act::Last(b"* 1 FETCH (UID".to_vec())));
+    let mut peer = selected(&server).await;
+    expect(&mut peer, "SEARCH ALL", &["* SEARCH 2 1 7"], "t OK").await;
+    expect(&mut peer, "NOOP", &["* 2 EXISTS"; 3], "t OK").await;
+    // Only the answer to the command that the rule names.
+    expect(&mut peer, "FETCH 1 UID", &["* 1 FETCH (UID 1)"], "t OK").await;
+    peer.write("t CHECK\r\n").await;
+    assert_eq!(peer.rest().await, b"* 1 FETCH (UID");
+}
