@@ -208,8 +208,9 @@ impl Source for ImapSource {
             Some((direction, uids)) => {
                 let (taken, chosen) = choose(direction, &uids, &mut self.facts, &self.bounds);
                 let messages = if chosen.is_empty() { Vec::new() } else { self.fetch(&chosen)? };
+                let seen = chosen.last().map(|fact| fact.uid);
                 if let Some(plan) = &mut self.plan {
-                    plan.take(direction, taken);
+                    plan.take(direction, taken, seen);
                 }
                 messages
             }

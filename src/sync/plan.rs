@@ -56,13 +56,13 @@ impl Plan {
     }
 
     /// Takes `count` of the UIDs that [`Plan::next`] gave: the lowest of the newer ones, the highest of the older ones.
-    pub fn take(&mut self, direction: Direction, count: usize) {
+    /// `seen` is the highest of them that the server knew anything of. Only that moves the upper end of the cursor: a
+    /// number that the server named by mistake must not hide the mail that will come below it.
+    pub fn take(&mut self, direction: Direction, count: usize, seen: Option<u32>) {
         match direction {
             Direction::Newer => {
                 self.newer_done = (self.newer_done + count).min(self.newer.len());
-                if let Some(high) = self.newer[..self.newer_done].last() {
-                    self.cursor.high = *high;
-                }
+                self.cursor.high = self.cursor.high.max(seen.unwrap_or(0));
             }
             Direction::Older => {
                 let keep = self.older.len().saturating_sub(count);
@@ -105,7 +105,7 @@ mod tests {
                 break;
             };
             seen.extend(&uids);
-            plan.take(direction, uids.len());
+            plan.take(direction, uids.len(), uids.last().copied());
             last = Some(plan.commit().unwrap());
         }
         (seen, last)
@@ -115,11 +115,11 @@ mod tests {
     fn a_first_sync_goes_from_the_newest_down_and_ends_backfilled() {
         let mut plan = Plan::first(7, 50, vec![3, 10, 20, 50], true);
         assert_eq!(plan.next(3), Some((Direction::Older, &[10, 20, 50][..])));
-        plan.take(Direction::Older, 2);
+        plan.take(Direction::Older, 2, None);
         let cursor = |low, high, backfilled| FolderCursor { uid_validity: 7, low, high, backfilled };
         assert_eq!(plan.commit(), Some(cursor(20, 50, false)));
         assert_eq!(plan.commit(), None);
-        plan.take(Direction::Older, 2);
+        plan.take(Direction::Older, 2, None);
         assert_eq!(plan.commit(), Some(cursor(3, 50, true)));
         assert_eq!((plan.next(3), plan.remaining()), (None, 0));
     }
@@ -140,10 +140,12 @@ mod tests {
         let known = FolderCursor { uid_validity: 1, low: 10, high: 20, backfilled: false };
         let mut plan = Plan::resumed(&known, vec![21, 25, 30], vec![4, 9], true);
         assert_eq!(plan.next(2), Some((Direction::Newer, &[21, 25][..])));
-        plan.take(Direction::Newer, 2);
+        plan.take(Direction::Newer, 2, Some(25));
         assert_eq!(plan.commit().unwrap().high, 25);
         assert_eq!(plan.next(2), Some((Direction::Newer, &[30][..])));
-        plan.take(Direction::Newer, 1);
+        // Gone, or never there: the next sync may ask again.
+        plan.take(Direction::Newer, 1, None);
+        assert_eq!(plan.commit().unwrap().high, 25);
         assert_eq!(plan.next(2), Some((Direction::Older, &[4, 9][..])));
     }
 

@@ -1,8 +1,9 @@
 //! What stands between the connection and the `imap` crate, and refuses what the crate cannot bear.
 //!
 //! The crate buffers whole responses, looks for the end of a line without a limit, parses nested lists by recursion and
-//! ends the session at a byte above 127 in a text. So here: a line has a longest length, a literal has to fit into what
-//! may still be read, a response has only so many parentheses, and bytes that are no text become question marks.
+//! ends the session at a byte above 127 in a text, or at a warning. So here: a line has a longest length, a literal has to
+//! fit into what may still be read, a response has only so many parentheses, bytes that are no text become question marks,
+//! and an untagged NO becomes an OK.
 
 use crate::net::StreamControls;
 use std::fmt;
@@ -122,8 +123,12 @@ impl Lexer {
         if self.head.len() < 12 {
             self.head.push(byte.to_ascii_uppercase());
         }
-        if *byte >= 0x80 || *byte == 0 {
-            *byte = b'?';
+        match (&self.head[..], *byte) {
+            (_, 0x80.. | 0) => *byte = b'?',
+            // An untagged NO warns and refuses nothing (RFC 3501 section 7.1.2); the crate knows it as an answer only.
+            (b"* N", _) if self.line == 3 => *byte = b'O',
+            (b"* NO", _) if self.line == 4 => *byte = b'K',
+            _ => {}
         }
         if *byte == b'(' {
             self.lists += 1;
@@ -197,6 +202,13 @@ mod tests {
     fn literals_pass_untouched_and_texts_lose_what_is_no_text() {
         let text = b"* 1 FETCH (BODY[] {4}\r\n\xff\0(\n FLAGS ())\r\n* OK gr\xc3\xbc\xc3\x9fe {9}\r\na1 OK \0\r\n";
         let screened = b"* 1 FETCH (BODY[] {4}\r\n\xff\0(\n FLAGS ())\r\n* OK gr????e {9}\r\na1 OK ?\r\n";
+        assert_eq!(look(text, 1000).unwrap(), screened);
+    }
+
+    #[test]
+    fn a_warning_is_no_refusal() {
+        let text = b"* NO [ALERT] full {3}\r\n* 1 FETCH (X {4}\r\n* NO)\r\na1 NO no\r\n* no x\r\n";
+        let screened = b"* OK [ALERT] full {3}\r\n* 1 FETCH (X {4}\r\n* NO)\r\na1 NO no\r\n* OK x\r\n";
         assert_eq!(look(text, 1000).unwrap(), screened);
     }
 

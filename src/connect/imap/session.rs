@@ -156,20 +156,22 @@ impl ImapSession {
     }
 
     /// The UID of the last message of the open folder.
+    ///
+    /// Fetched, not searched for: a number that a SEARCH answers by mistake would hide all mail below it for good.
     pub fn last_uid(&mut self) -> Result<Option<u32>, Failure> {
-        let found = self.run(Stage::Fetch, SLACK, |session| session.uid_search("*"))?;
-        Ok(found.into_iter().max().filter(|uid| *uid != 0))
+        let fetches = self.run(Stage::Fetch, SLACK, |session| session.uid_fetch("*", FACTS))?;
+        // The last message has the highest number; what is said of others was not asked for.
+        let last = fetches.iter().filter(|fetch| is_answer(fetch)).max_by_key(|fetch| fetch.message);
+        Ok(last.and_then(|fetch| fetch.uid).filter(|uid| *uid != 0))
     }
 
     /// The facts of `uids` (ascending). A message that is no longer there has none.
     pub fn facts(&mut self, uids: &[u32]) -> Result<Vec<Facts>, Failure> {
-        let query = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
-        let mut facts = self.fetch(uids, query, 0, |uid, fetch| {
-            let received_at = fetch.internal_date().map(|date| Timestamp::from_millis(date.timestamp_millis()));
-            // Without both it is news of a flag, not an answer.
-            if fetch.size.is_none() && received_at.is_none() {
+        let mut facts = self.fetch(uids, FACTS, 0, |uid, fetch| {
+            if !is_answer(fetch) {
                 return None;
             }
+            let received_at = fetch.internal_date().map(|date| Timestamp::from_millis(date.timestamp_millis()));
             let flags = fetch.flags().iter().filter(|flag| **flag != Flag::Recent).map(Flag::to_string).collect();
             Some(Facts { uid, flags, received_at, size: fetch.size.map(u64::from) })
         })?;
@@ -298,6 +300,14 @@ impl fmt::Debug for ImapSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ImapSession").field("host", &self.host).field("ended", &self.ended).finish_non_exhaustive()
     }
+}
+
+/// What is asked of a message without its text.
+const FACTS: &str = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
+
+/// Without size and date it is news of a flag, not an answer to [`FACTS`].
+fn is_answer(fetch: &imap::types::Fetch<'_>) -> bool {
+    fetch.size.is_some() || fetch.internal_date().is_some()
 }
 
 fn discreet(discretion: &Discretion, mut failure: Failure) -> Failure {
