@@ -227,8 +227,8 @@ async fn batches_are_bounded_in_bytes_and_a_huge_message_comes_without_its_body(
 #[tokio::test]
 async fn a_message_that_the_server_cannot_read_does_not_hold_up_the_others() {
     let server = with_mail(3).await;
-    // The facts are given; the batch is refused, then the first of the single texts and its header.
-    for passage in [2, 4, 7] {
+    // The last UID and the facts are given; the batch is refused, then the first of the single texts and its header.
+    for passage in [3, 5, 8] {
         let refusal = Act::Reply("{tag} NO internal error".into());
         server.script(Rule::new(Point::ImapCommand("FETCH"), refusal).count(Count::Nth(passage)));
     }
@@ -243,7 +243,7 @@ async fn a_message_that_the_server_cannot_read_does_not_hold_up_the_others() {
 async fn a_server_that_throttles_is_obeyed_and_not_taken_for_a_broken_message() {
     let server = with_mail(3).await;
     let refusal = Act::Reply("{tag} NO [LIMIT] slow down".into());
-    server.script(Rule::new(Point::ImapCommand("FETCH"), refusal).count(Count::Nth(2)));
+    server.script(Rule::new(Point::ImapCommand("FETCH"), refusal).count(Count::Nth(3)));
     let failure = source(&server, bounds(), |source| {
         source.begin("INBOX", None).unwrap();
         source.next_batch().unwrap_err()

@@ -21,6 +21,7 @@ mod demo;
 mod disk_space;
 mod doubt;
 mod folders;
+mod hostile_imap;
 mod hostile_smtp;
 mod imap_session;
 mod injection;
