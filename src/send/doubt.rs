@@ -117,6 +117,10 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
         }
         Resolution::NotSent => {
             note(NOT_FOUND);
+            // Only here is absence proof. Wherever the mail may have left after all, its slot stays spent.
+            if let Some(slot) = doubt.slot {
+                work.return_slot(mailing.mailbox_id, slot)?;
+            }
             not_sent(work, mailing, doubt.cause, now)?;
         }
         Resolution::SendAgain => {

@@ -49,11 +49,12 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
 
     let refused = take_refusals(work, &mut mailing, &report.refused)?;
     // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
-    if matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
-        work.spend_slot(mailing.mailbox_id, mailing.id)?;
+    let slot = if matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
+        Some(work.spend_slot(mailing.mailbox_id, mailing.id)?)
     } else {
         work.free_slot(mailing.mailbox_id, mailing.id)?;
-    }
+        None
+    };
     match &report.end {
         End::Accepted { line } => {
             mailing.attempts.push(AttemptRecord::accepted(now, line));
@@ -66,7 +67,7 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
             if failure.kind == FailureKind::Doubt {
-                mailing.doubt = Some(Doubt::new(Cause::Silence, now, report.refused.clone()));
+                mailing.doubt = Some(Doubt { slot, ..Doubt::new(Cause::Silence, now, report.refused.clone()) });
                 doubt::begin(work, &mut mailing)?;
             } else if report.spared {
                 requeue(&mut mailing, now);
@@ -160,7 +161,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
     match &attempt {
         Some(attempt) if attempt.phase == Phase::Data => {
             // The mail may have left at any moment until now.
-            work.spend_slot(mailing.mailbox_id, mailing.id)?;
+            let slot = work.spend_slot(mailing.mailbox_id, mailing.id)?;
             take_refusals(work, &mut mailing, &attempt.refused)?;
             let failure = Failure::new(
                 FailureKind::Doubt,
@@ -169,7 +170,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
                 "Postroom stopped while the message was being handed over; the server may have accepted it.",
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
-            mailing.doubt = Some(Doubt::new(Cause::Stop, now, attempt.refused.clone()));
+            mailing.doubt = Some(Doubt { slot: Some(slot), ..Doubt::new(Cause::Stop, now, attempt.refused.clone()) });
             doubt::begin(work, &mut mailing)?;
         }
         _ => {

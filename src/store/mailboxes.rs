@@ -4,8 +4,8 @@ use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader};
 use super::record::{Index, Record, find};
 use super::tables::{
-    CURSORS, DELETED_MAILBOXES, MAILBOXES, MAILBOXES_BY_EMAIL, MAILBOXES_BY_USER, SLOTS_HELD, SLOTS_SPENT, STATUSES,
-    Table,
+    CURSORS, DELETED_MAILBOXES, MAILBOXES, MAILBOXES_BY_EMAIL, MAILBOXES_BY_USER, SLOTS_HELD, SLOTS_RETURNED,
+    SLOTS_SPENT, STATUSES, Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
@@ -109,7 +109,7 @@ impl Work<'_> {
             self.delete_alias(&alias)?;
         }
         self.remove(STATUSES, &Key::new().id(id).build())?;
-        for table in [CURSORS, SLOTS_HELD, SLOTS_SPENT] {
+        for table in [CURSORS, SLOTS_HELD, SLOTS_SPENT, SLOTS_RETURNED] {
             let mut keys = Vec::new();
             self.scan(table, Keys::prefix(Key::new().id(id).build()), false, |key, _| {
                 keys.push(key.to_vec());

@@ -90,4 +90,6 @@ tables! {
     ORG_SETTINGS = "orgSettings";
     /// Key id → the sealed secret that public links are made with. None is ever removed.
     LINK_KEYS = "links.keys";
+    /// (mailbox, number) → recipients: spent slots that were given back later, because the mail had not left.
+    SLOTS_RETURNED = "slots.returned";
 }

@@ -8,7 +8,7 @@ mod rig;
 
 use postroom::domain::mailbox::Settings;
 use postroom::domain::mailing::{Mailing, State};
-use postroom::mailserver::{MailServer, Options, Recipients};
+use postroom::mailserver::{Act, Count, MailServer, Options, Point, Recipients, Rule};
 use postroom::runtime::FAILPOINTS;
 use rig::{ANN, Ended, PASSWORD, Rig};
 use std::collections::HashMap;
@@ -184,6 +184,32 @@ fn torture(world: World) {
             World::FilesCopies => assert_eq!((row.extra, row.held), (0, 0), "{place}"),
         }
     }
+}
+
+/// A server that files its copies takes a message to its end and goes without a word, and without the message. Once its
+/// sent folder has proved that, the day's last slot is free again.
+#[test]
+fn a_doubt_that_proves_to_be_no_mail_gives_its_slot_back() {
+    let outside =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let server = outside.block_on(async {
+        let options = Options { recipients: Recipients::Anybody, file_sent_copies: true, ..Options::default() };
+        let server = MailServer::start(options).await.expect("the mail server starts");
+        server.add_account(ANN, PASSWORD);
+        server
+    });
+    // The first is accepted, and shows that the server files copies.
+    server.script(Rule::new(Point::FinalDot, Act::Drop).count(Count::Nth(2)));
+    let mut rig = Rig::new(1);
+    let settings = Settings { max_mailings_per_day: Some(2), ..World::FilesCopies.settings() };
+    let ids = rig.prepare(&server, settings, true, 2);
+    assert_eq!(rig.run("nowhere", 1), Ended::Settled);
+    assert_eq!(server.accepted().len(), 2);
+    for mailing in rig.mailings(&ids) {
+        let waited = mailing.delivered_at.expect("it was delivered").millis_since(mailing.created_at);
+        assert!(waited < 2 * 3_600_000, "it waited for the day to pass: {mailing:#?}");
+    }
+    outside.block_on(server.stop());
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub struct Doubt {
     /// The recipients whom the server had refused before the message was handed over, and why.
     #[serde(default)]
     pub refused: Vec<(String, Failure)>,
+    /// The number of the slot that the attempt spent: given back if it turns out that the mail did not leave.
+    #[serde(default)]
+    pub slot: Option<u64>,
 }
 
 /// What the sent folder says.
@@ -88,7 +91,7 @@ pub enum Resolution {
 impl Doubt {
     /// A doubt that begins now; the sent folder is asked at once.
     pub fn new(cause: Cause, now: Timestamp, refused: Vec<(String, Failure)>) -> Self {
-        Self { since: now, cause, asked: 0, unanswered: 0, next: now, refused }
+        Self { since: now, cause, asked: 0, unanswered: 0, next: now, refused, slot: None }
     }
 
     /// What follows from an answer. Pure: the caller counts the answer in ([`Self::note`]) where it has to ask again.

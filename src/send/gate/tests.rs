@@ -116,9 +116,20 @@ impl Bench {
     }
 
     async fn end(&self, mailing: u64, left: bool) {
-        let end =
-            self.store.write(move |work| if left { work.spend_slot(1, mailing) } else { work.free_slot(1, mailing) });
+        let end = self
+            .store
+            .write(move |work| if left { work.spend_slot(1, mailing).map(drop) } else { work.free_slot(1, mailing) });
         end.await.unwrap();
+    }
+
+    /// Nobody knows whether it left; the number of its slot.
+    async fn doubt(&self, mailing: u64) -> u64 {
+        self.store.write(move |work| work.spend_slot(1, mailing)).await.unwrap()
+    }
+
+    /// It turns out that it did not.
+    async fn give_back(&self, slot: u64) {
+        self.store.write(move |work| work.return_slot(1, slot)).await.unwrap();
     }
 
     /// A mailing that leaves at once.
@@ -375,12 +386,37 @@ async fn a_clock_before_the_last_commit_holds_sending_until_it_is_right() {
     assert_eq!(waits(&bench, &bench.ask()).0, 23 * 3_600_000 + 5);
 }
 
+/// The last run ended under a clock that was years ahead: the right one of today is before its last commit.
+#[tokio::test]
+async fn a_clock_that_is_accepted_lets_go_and_no_window_holds_more_for_it() {
+    let mut bench = Bench::new(json!({"maxMailingsPerDay": 2})).await;
+    let right = bench.clock.now();
+    bench.set_clock(right.plus(3_000 * DAY)).await;
+    bench.send(1).await;
+    bench.clock.set(right);
+    let mut bench = bench.restart().await;
+    let Gate::NotBefore { why: Why::Clock, reason, .. } = bench.ask() else { panic!("it lets go") };
+    assert!(reason.ends_with("postroom clock accept"), "{reason}");
+    assert!(bench.store.accept_the_clock().await.unwrap());
+    assert!(!bench.store.accept_the_clock().await.unwrap(), "once is enough");
+    assert_eq!(bench.ask(), Gate::Go);
+    bench.send(1).await;
+    // What was sent before counts as if no time had passed since, and goes on counting over the next restart.
+    assert_eq!(waits(&bench, &bench.ask()).0, 86_400_005);
+    let bench = bench.restart().await;
+    assert_eq!(waits(&bench, &bench.ask()).0, 86_400_010);
+    bench.clock.advance(DAY + Duration::from_millis(10));
+    assert_eq!(bench.ask(), Gate::Go);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u64),
     Set(i64),
     Try(u64),
     End(prop::sample::Index, bool),
+    Doubt(prop::sample::Index),
+    GiveBack(prop::sample::Index),
     Receive(u64),
     Restart,
 }
@@ -392,6 +428,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (-43_000_000_i64..43_000_000).prop_map(Step::Set),
         8 => (1_u64..4).prop_map(Step::Try),
         5 => (any::<prop::sample::Index>(), prop::bool::weighted(0.8)).prop_map(|(index, left)| Step::End(index, left)),
+        2 => any::<prop::sample::Index>().prop_map(Step::Doubt),
+        1 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         1 => (0_u64..200_000_000).prop_map(Step::Receive),
         1 => Just(Step::Restart),
     ];
@@ -405,6 +443,8 @@ struct Observer {
     watch: i64,
     under_way: Vec<u64>,
     left: Vec<i64>,
+    /// What may have left, by the number of its slot.
+    doubts: Vec<(u64, i64)>,
     dates: Vec<i64>,
     restarts: i64,
 }
@@ -416,7 +456,10 @@ const EMAILS: usize = 9;
 
 impl Observer {
     fn within(&self, period: i64) -> usize {
-        self.under_way.len() + self.left.iter().filter(|at| **at > self.watch - period).count()
+        let after = self.watch - period;
+        self.under_way.len()
+            + self.left.iter().filter(|at| **at > after).count()
+            + self.doubts.iter().filter(|(_, at)| *at > after).count()
     }
 
     /// Whether one more may leave when mail counts for `slack` longer than it does.
@@ -474,6 +517,14 @@ proptest! {
                         if left {
                             observer.left.push(observer.watch);
                         }
+                    },
+                    Step::Doubt(index) => if !observer.under_way.is_empty() {
+                        let mailing = observer.under_way.remove(index.index(observer.under_way.len()));
+                        observer.doubts.push((bench.doubt(mailing).await, observer.watch));
+                    },
+                    Step::GiveBack(index) => if !observer.doubts.is_empty() {
+                        let (slot, _) = observer.doubts.remove(index.index(observer.doubts.len()));
+                        bench.give_back(slot).await;
                     },
                     Step::Receive(age) => {
                         let date = bench.clock.now().minus(Duration::from_millis(age));
