@@ -8,6 +8,7 @@
 
 mod attachments;
 pub mod caller;
+mod clock;
 mod failure;
 mod idempotency;
 mod live_tests;
@@ -90,6 +91,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(attachments::routes)
             .configure(messages::routes)
             .configure(org_settings::routes)
+            .configure(clock::routes)
             .configure(suppressions::routes)
             .default_service(web::to(no_route)),
     );

@@ -1,6 +1,6 @@
 //! What can be typed: the verbs and the options that all of them share.
 
-use super::{api, demo, mailbox, message, queue, send, serve, setup, suppression, token};
+use super::{api, clock, demo, mailbox, message, queue, send, serve, setup, suppression, token};
 use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -91,6 +91,9 @@ pub enum Verb {
     Suppression(suppression::Suppression),
     /// Tell whether the server can do its work
     Health,
+    /// The clock of the machine, where it holds up sending
+    #[command(subcommand)]
+    Clock(clock::Clock),
     /// Make any request of the API
     Api(api::Api),
     /// Show where this instance keeps its things

@@ -12,6 +12,7 @@
 mod answer;
 mod api;
 mod arguments;
+mod clock;
 mod demo;
 mod exit;
 mod health;
@@ -78,7 +79,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The verbs that are clients of the API.
 async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
     let without = match &arguments.verb {
-        Verb::Setup(_) | Verb::Token(_) => WithoutServer::OpenTheStore,
+        Verb::Setup(_) | Verb::Token(_) | Verb::Clock(_) => WithoutServer::OpenTheStore,
         Verb::Health => WithoutServer::Fail(Exit::Unhealthy),
         _ => WithoutServer::Fail(Exit::Failed),
     };
@@ -92,6 +93,7 @@ async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
         Verb::Message(message) => message::run(message, &session, output).await,
         Verb::Suppression(verb) => suppression::run(verb, &session, output).await,
         Verb::Health => health::run(&session, output).await,
+        Verb::Clock(clock) => clock::run(clock, &session, output).await,
         Verb::Api(api) => api::run(api, &session).await,
         Verb::Serve(_) | Verb::Demo(_) | Verb::Paths | Verb::Help { .. } => Ok(()),
     };

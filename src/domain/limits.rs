@@ -28,6 +28,16 @@ impl Moment {
         Timestamp::from_millis(steady.millis().saturating_add(self.skew()))
     }
 
+    /// What speaks against the wall clock and what to do about it, for people; `None` if nothing does.
+    pub fn fault(&self) -> Option<String> {
+        let before = self.behind?;
+        Some(format!(
+            "The clock of this machine shows {}, but something was recorded at {before} already. Sending waits until the \
+             clock is right. If it is right now and was wrong then: postroom clock accept",
+            self.now
+        ))
+    }
+
     /// A wall-clock time in steady time.
     pub fn in_steady(&self, wall: Timestamp) -> Timestamp {
         Timestamp::from_millis(wall.millis().saturating_sub(self.skew()))

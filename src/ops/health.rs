@@ -26,7 +26,9 @@ impl Health {
         let writer =
             if self.store.is_broken() { Err("an earlier write failed; restart to recover".into()) } else { write };
         let space = self.store.shortage().map_or(Ok(()), |shortage| Err(shortage.to_string()));
-        vec![("storeRead", read), ("storeWrite", writer), ("diskSpace", space)]
+        // Without a clock that can be right nothing is sent.
+        let clock = self.store.moment().fault().map_or(Ok(()), Err);
+        vec![("storeRead", read), ("storeWrite", writer), ("diskSpace", space), ("clock", clock)]
     }
 }
 

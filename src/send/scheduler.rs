@@ -91,7 +91,11 @@ impl Scheduler {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
             }
         }
-        self.skew = self.parts.store.moment().skew();
+        let moment = self.parts.store.moment();
+        self.skew = moment.skew();
+        if let Some(fault) = moment.fault() {
+            tracing::error!("{fault}");
+        }
         let mut inboxes = self.parts.outlook.inboxes.as_ref().map(|inboxes| inboxes.news());
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

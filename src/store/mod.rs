@@ -230,6 +230,16 @@ impl Store {
         .await
     }
 
+    /// Takes a wall clock that stands before the last commit for right, and puts that on disk. `false` if nothing spoke
+    /// against the clock.
+    pub async fn accept_the_clock(&self) -> Result<bool, StoreError> {
+        let accepted = self.timeline.accept();
+        if accepted {
+            self.keep_the_clock().await?;
+        }
+        Ok(accepted)
+    }
+
     /// The present, by the wall clock and in the steady time of the sending limits.
     pub fn moment(&self) -> Moment {
         self.timeline.moment()

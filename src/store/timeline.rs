@@ -4,7 +4,8 @@
 //! *Steady* time is the wall clock's less a skew. Within a run the skew takes up every jump of the wall clock; it is kept
 //! with the commits, so that the next run goes on in the same time. What cannot be seen is a clock that was set forward
 //! while nothing ran: that is time that passed. A clock that stands before the last commit was set back, or was never
-//! set (a small machine without a battery): nothing is known about windows then, and sending holds until it is right.
+//! set (a small machine without a battery): nothing is known about windows then, and sending holds until it is right, or
+//! until somebody says that it is: then the last commit was made under a wrong one.
 
 use super::StoreError;
 use super::codec::{decode, encode};
@@ -73,6 +74,17 @@ impl Timeline {
         }
         let (start, since) = self.anchor.get().copied().unwrap_or((now, elapsed));
         Moment { now, steady: start.plus(elapsed.saturating_sub(since)), behind: None }
+    }
+
+    /// Takes a wall clock that stands before the last commit for right: steady time goes on from that commit, as if
+    /// nothing had passed since, so that no window can hold too much. `false` if nothing spoke against the clock.
+    pub fn accept(&self) -> bool {
+        let elapsed = self.clock.elapsed();
+        if self.moment().behind.is_none() {
+            return false;
+        }
+        self.anchor.get_or_init(|| (shifted(self.before.latest, self.before.skew), elapsed));
+        true
     }
 
     /// The row that a commit has to carry along, if any.

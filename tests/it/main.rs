@@ -16,6 +16,7 @@ mod attachments;
 mod bad_input;
 mod canary;
 mod cli;
+mod clock;
 mod contract;
 mod demo;
 mod disk_space;

@@ -30,13 +30,10 @@ pub(super) fn space(reader: &impl Reader, question: &Question<'_>) -> Gate {
 }
 
 pub(super) fn clock(question: &Question<'_>) -> Gate {
-    let Some(before) = question.moment.behind else { return Gate::Go };
-    let reason = format!(
-        "The clock of this machine shows {}, but something was recorded at {before} already. Sending waits until the \
-         clock is right.",
-        question.moment.now
-    );
-    Gate::not_before(before, Why::Clock, reason)
+    match (question.moment.behind, question.moment.fault()) {
+        (Some(before), Some(reason)) => Gate::not_before(before, Why::Clock, reason),
+        _ => Gate::Go,
+    }
 }
 
 pub(super) fn failure(question: &Question<'_>) -> Gate {
