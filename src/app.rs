@@ -11,6 +11,7 @@ use crate::ops::health::{self, Health};
 use crate::public::{self, Public};
 use crate::runtime::{Runtime, free_space};
 use crate::send::SendEngine;
+use crate::send::keyring::Keyring;
 use crate::send::outlook::{InboxSync, Outlook};
 use crate::store::{Store, StoreError};
 use crate::sync::{SyncEngine, SyncHandle};
@@ -136,6 +137,12 @@ impl App {
         };
         let trust = Trust::system(config.net.extra_ca_file.as_deref())
             .map_err(|error| StartError::Configuration(error.to_string()))?;
+        let keyring = match &config.send.dkim_keys {
+            Some(directory) if serving => {
+                Keyring::load(directory).map_err(|error| StartError::Configuration(error.to_string()))?
+            }
+            _ => Keyring::default(),
+        };
         let egress = EgressRules {
             allow_private: config.net.allow_private_hosts,
             allow_public_plaintext: config.net.allow_plaintext,
@@ -162,6 +169,7 @@ impl App {
                     config.send.clone(),
                     outlook.clone(),
                     public_url.as_deref(),
+                    keyring,
                 ),
                 sync,
                 upkeep: Upkeep::start(store.clone()),

@@ -96,6 +96,8 @@ pub enum Verb {
     Clock(clock::Clock),
     /// Make any request of the API
     Api(api::Api),
+    /// Print the DNS records of the configured DKIM keys
+    Dkim,
     /// Show where this instance keeps its things
     Paths,
     /// Explain a verb, or the exit codes: help exit-codes

@@ -14,6 +14,7 @@ mod api;
 mod arguments;
 mod clock;
 mod demo;
+mod dkim;
 mod exit;
 mod health;
 mod help;
@@ -67,6 +68,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Verb::Serve(serve) => serve::run(serve, global, output),
         Verb::Demo(demo) => demo::run(demo, global),
         Verb::Paths => help::paths(global, output),
+        Verb::Dkim => dkim::run(global, output),
         Verb::Help { topic } => help::help(topic, output),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -95,7 +97,7 @@ async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
         Verb::Health => health::run(&session, output).await,
         Verb::Clock(clock) => clock::run(clock, &session, output).await,
         Verb::Api(api) => api::run(api, &session).await,
-        Verb::Serve(_) | Verb::Demo(_) | Verb::Paths | Verb::Help { .. } => Ok(()),
+        Verb::Serve(_) | Verb::Demo(_) | Verb::Dkim | Verb::Paths | Verb::Help { .. } => Ok(()),
     };
     session.close().await;
     result

@@ -147,6 +147,10 @@ options! {
         deliveries_per_connection: u32 = 100, in 1..=10_000;
         /// How long a connection is kept open for the next mailing.
         idle: Duration = Duration::from_secs(30), in Duration::from_secs(1)..=Duration::from_mins(5);
+        /// A directory with DKIM keys in PEM, RSA (2048 bits or more) or Ed25519, each in a file named like its DNS
+        /// record: SELECTOR._domainkey.DOMAIN.pem. Mail from a domain with a key is signed; `postroom dkim` prints the
+        /// records. Left open: nothing is signed.
+        dkim_keys: Option<PathBuf> = None;
     }
 
     /// Fetching mail.

@@ -4,13 +4,15 @@
 //! field can smuggle in another (control characters are refused with the field's name), every line ends with CRLF and
 //! none is too long. [`parse`] reads whatever arrived and never fails: what cannot be understood is left out and noted
 //! under `problems`; sizes, depths and counts are bounded, the work is linear, nothing is fetched. `classify` tells
-//! people from machines by header fields. [`sanitise`] makes a message's HTML safe to show.
+//! people from machines by header fields. [`sanitise`] makes a message's HTML safe to show. [`sign`] puts DKIM signatures
+//! in front of a message.
 //!
 //! Uses the ground floor only. lettre stays in `compose`.
 
 mod classify;
 mod compose;
 mod decode;
+mod dkim;
 mod entity;
 mod fields;
 mod html;
@@ -21,6 +23,7 @@ mod rewrite;
 mod text;
 
 pub use compose::{Attached, ComposeError, Composed, Octets, Outgoing, compose};
+pub use dkim::{KeyProblem, Signer, SigningKey, sign};
 pub use html::{sanitise, text_from_html};
 pub use parse::{Incoming, parse, parse_summary, part_content};
 pub use rewrite::{escaped, html_with_last, html_with_signature, rewrite_links, text_with_signature};

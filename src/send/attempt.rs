@@ -58,7 +58,7 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
 async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
     let failpoints = &parts.runtime.failpoints;
     let _room = room(parts, started).await?;
-    let message = composed(&parts.store, started)?;
+    let message = composed(parts, started)?;
     report.size = u64::try_from(message.bytes.len()).ok();
     let recipients = envelope_recipients(started);
     let ascii: Vec<String> = recipients.iter().map(|(_, ascii)| ascii.clone()).collect();

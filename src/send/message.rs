@@ -1,5 +1,6 @@
 //! From a mailing to the message that goes out: the same octets at every attempt.
 
+use super::Parts;
 use super::start::Started;
 use crate::domain::address::{Address, Person};
 use crate::domain::attachment::Attachment;
@@ -16,8 +17,8 @@ use std::ops::ControlFlow;
 /// What stands for the link in an `optOutSignature` or a body.
 const PLACEHOLDER: &str = "%unsubscribe_url%";
 
-/// Composes the message of an attempt.
-pub(super) fn composed(store: &Store, started: &Started) -> Result<Composed, Failure> {
+/// Composes the message of an attempt, signed where there is a key for its author's domain.
+pub(super) fn composed(parts: &Parts, started: &Started) -> Result<Composed, Failure> {
     let Started { mailing, content, mailbox, .. } = started;
     let frozen = content.frozen.as_ref();
     let from = Person {
@@ -50,7 +51,7 @@ pub(super) fn composed(store: &Store, started: &Started) -> Result<Composed, Fai
     });
     let mut headers = unsubscribe.as_deref().map(one_click).unwrap_or_default();
     headers.extend(content.headers.iter().cloned());
-    let snapshot = store.read()?;
+    let snapshot = parts.store.read()?;
     let stored = stored(&snapshot, &content.attachments)?;
     let attached: Vec<Attached> = stored
         .iter()
@@ -76,11 +77,17 @@ pub(super) fn composed(store: &Store, started: &Started) -> Result<Composed, Fai
         headers: &headers,
         attachments: &attached,
     };
-    compose(&outgoing).map_err(|problem| match problem {
+    let mut composed = compose(&outgoing).map_err(|problem| match problem {
         // The store, not the message, is at fault.
         ComposeError::Unreadable(why) => Failure::temporary(Stage::Store, why),
         problem => unfit(Scope::Message, &problem.to_string()),
-    })
+    })?;
+    // At the frozen date: the same signature at every attempt.
+    composed.bytes = parts
+        .keyring
+        .sign(from.address.domain_ascii(), composed.bytes, outgoing.date)
+        .ok_or_else(|| unfit(Scope::Mailbox, "its DKIM key does not sign."))?;
+    Ok(composed)
 }
 
 /// Who the message is from, in From and in the envelope: an alias where the mailing names one, else the mailbox.

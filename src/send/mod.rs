@@ -6,6 +6,7 @@
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
 //! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
 //!   not have left, `sent_copy` files what was accepted.
+//! * `keyring` holds the DKIM keys; `message` composes and signs what goes out.
 //! * Nothing is lost: a mailing is under way only once that is on disk, and what a crash left behind is taken up again.
 //!   Nothing is doubled blindly: the phase in which a server may have accepted a message is on disk before it begins.
 //!
@@ -15,6 +16,7 @@ mod attempt;
 mod doubt;
 mod errands;
 pub mod gate;
+pub mod keyring;
 mod lane;
 mod message;
 pub mod outlook;
@@ -30,6 +32,7 @@ use crate::config::SendConfig;
 use crate::connect::Connector;
 use crate::runtime::{Runtime, Tasks};
 use crate::store::Store;
+use keyring::Keyring;
 use outlook::Outlook;
 use pool::{Pool, Reuse};
 use scheduler::Scheduler;
@@ -45,6 +48,8 @@ struct Parts {
     config: SendConfig,
     /// What links in mails start with.
     public_url: Option<Arc<str>>,
+    /// What mails are signed with.
+    keyring: Keyring,
     pool: Pool,
     /// Mebibytes that messages with attachments may take at the same time.
     room: Semaphore,
@@ -63,13 +68,14 @@ pub struct SendEngine {
 impl SendEngine {
     /// Starts the scheduler. It learns what to do from the store's event log; there is nothing to call. `outlook` is
     /// shared with whoever explains what waits. Links in mails start with `public_url`; without one a mailing that needs
-    /// any fails.
+    /// any fails. Mails of domains with a key in `keyring` are signed.
     pub fn start(
         store: Store,
         connector: Connector,
         config: SendConfig,
         outlook: Outlook,
         public_url: Option<&str>,
+        keyring: Keyring,
     ) -> Self {
         let tasks = Tasks::new();
         let reuse = Reuse {
@@ -83,6 +89,7 @@ impl SendEngine {
             connector,
             config,
             public_url: public_url.map(Arc::from),
+            keyring,
             pool: Pool::new(reuse),
             room: Semaphore::new(ROOM as usize),
             tasks: tasks.clone(),

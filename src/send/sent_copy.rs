@@ -129,7 +129,7 @@ pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Maili
     let started = Started { mailing: mailing.clone(), content, mailbox, link_key };
     // Copies share the memory for large messages with those that go out.
     let (_room, message) = match attempt::room(parts, &started).await {
-        Ok(room) => (room, composed(&parts.store, &started)),
+        Ok(room) => (room, composed(parts, &started)),
         Err(failure) => (None, Err(failure)),
     };
     let message = match message {

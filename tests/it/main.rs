@@ -2,6 +2,7 @@
 //!
 //! - `architecture`: reads `src/` and checks which room uses which.
 //! - `cli`: the command line, as a person and as a script have it.
+//! - `dkim`: signatures, as dkimpy judges them.
 //! - `demo`: `postroom demo` keeps what it promises.
 //! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
@@ -20,6 +21,7 @@ mod clock;
 mod contract;
 mod demo;
 mod disk_space;
+mod dkim;
 mod doubt;
 mod folders;
 mod hostile_imap;

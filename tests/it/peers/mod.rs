@@ -2,12 +2,14 @@
 //!
 //! - `dovecot`: an IMAP server as people run it, with users, TLS and a certificate of a private [`authority`].
 //! - `smtp_sink`: Postfix's SMTP sink and source: what was received, and a load to compare with.
+//! - `dkim_check`: dkimpy, as an independent judge of our signatures.
 //! - `mime_check`: Python's `email` package in its strictest mood, as an independent reader of what we compose.
 //!
 //! Every `start` answers `None` where the peer is missing and `POSTROOM_TESTS_WITHOUT_PEERS=1` allows that; the test
 //! then returns. Dropping a peer ends its processes; if the test is failing, its log is printed.
 
 pub mod authority;
+pub mod dkim_check;
 pub mod dovecot;
 pub mod imap_client;
 pub mod mime_check;

@@ -11,6 +11,7 @@ use postroom::mailserver::MailServer;
 use postroom::net::{EgressRules, Network, SystemDialer, Trust};
 use postroom::runtime::{Failpoints, ManualClock, Runtime, SeededRandom};
 use postroom::send::SendEngine;
+use postroom::send::keyring::Keyring;
 use postroom::send::outlook::Outlook;
 use postroom::store::{SecretChange, Store, StoreError, get};
 use postroom::vault::{MasterKey, Vault};
@@ -159,7 +160,7 @@ impl Rig {
         let config = SendConfig { connections_per_mailbox: 1, ..SendConfig::default() };
         let engine = {
             let _inside = engine_runtime.enter();
-            SendEngine::start(store.clone(), connector, config, Outlook::default(), None)
+            SendEngine::start(store.clone(), connector, config, Outlook::default(), None, Keyring::default())
         };
         let clock = self.clock.clone();
         let ended = block(async {
