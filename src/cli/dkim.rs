@@ -33,6 +33,6 @@ pub fn run(global: &Global, output: Output) -> Result<(), Failure> {
             (0..value.len()).step_by(STRING).map(|at| &value[at..value.len().min(at + STRING)]).collect();
         format!("{name}. IN TXT \"{}\"\n", strings.join("\" \""))
     };
-    let values = || records.iter().map(|(_, value)| format!("{value}\n")).collect::<String>();
+    let values = || records.iter().map(|(_, value)| value.clone() + "\n").collect::<String>();
     output.show(document, values, || records.iter().map(line).collect())
 }
