@@ -66,7 +66,7 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
     let options = EnvelopeOptions {
         size: report.size,
         eight_bit: message.eight_bit,
-        smtputf8: message.needs_smtputf8 || !from.is_ascii() || ascii.iter().any(|address| !address.is_ascii()),
+        smtputf8: message.needs_smtputf8 || !from.is_ascii(),
     };
     let envelope = Envelope { from: &from, recipients: &ascii, options, message: &message.bytes };
     let (mut session, fates) = handed_over(parts, started, &envelope).await?;

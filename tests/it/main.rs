@@ -37,6 +37,7 @@ mod main_job;
 mod peers;
 mod recipients;
 mod sending;
+mod smtputf8;
 #[allow(dead_code, reason = "as above")]
 mod support;
 mod suppression;

@@ -28,7 +28,8 @@ pub struct EnvelopeOptions {
     pub size: Option<u64>,
     /// The message carries bytes above 127 (RFC 6152).
     pub eight_bit: bool,
-    /// Addresses or headers carry UTF-8 (RFC 6531).
+    /// The sender or a header carries UTF-8 (RFC 6531): without SMTPUTF8 nobody can get the message. Recipients are looked
+    /// at one by one: those that need it fail alone where it is not offered.
     pub smtputf8: bool,
 }
 
@@ -102,11 +103,13 @@ impl SmtpSession {
         options: EnvelopeOptions,
     ) -> Result<Vec<Result<(), Failure>>, Failure> {
         self.check_envelope(from, options)?;
+        let wanted = options.smtputf8 || recipients.iter().any(|recipient| !recipient.is_ascii());
+        let options = EnvelopeOptions { smtputf8: wanted && self.capabilities.smtputf8, ..options };
         if matches!(self.state, State::Envelope(_)) {
             self.reset().await?;
         }
         let mut fates: Vec<Result<(), Failure>> =
-            recipients.iter().map(|recipient| self.check_recipient(recipient, options)).collect();
+            recipients.iter().map(|recipient| Self::check_recipient(recipient, options)).collect();
         let sendable: Vec<usize> = (0..recipients.len()).filter(|index| fates[*index].is_ok()).collect();
         if sendable.is_empty() {
             return Ok(fates);
@@ -241,7 +244,8 @@ impl SmtpSession {
 
     fn check_envelope(&self, from: &str, options: EnvelopeOptions) -> Result<(), Failure> {
         self.check_usable(Stage::MailFrom)?;
-        let fault = if from.is_empty() { None } else { address_fault(from, self.utf8(options)) };
+        let fault =
+            if from.is_empty() { None } else { address_fault(from, options.smtputf8 && self.capabilities.smtputf8) };
         if let Some(fault) = fault {
             return Err(Failure::config(Stage::MailFrom, format!("The sender's address {fault}.")));
         }
@@ -263,8 +267,8 @@ impl SmtpSession {
         Ok(())
     }
 
-    fn check_recipient(&self, recipient: &str, options: EnvelopeOptions) -> Result<(), Failure> {
-        match address_fault(recipient, self.utf8(options)) {
+    fn check_recipient(recipient: &str, options: EnvelopeOptions) -> Result<(), Failure> {
+        match address_fault(recipient, options.smtputf8) {
             None => Ok(()),
             Some(fault) => Err(Failure::new(
                 FailureKind::Permanent,
@@ -273,10 +277,6 @@ impl SmtpSession {
                 format!("The recipient's address {fault}."),
             )),
         }
-    }
-
-    fn utf8(&self, options: EnvelopeOptions) -> bool {
-        options.smtputf8 && self.capabilities.smtputf8
     }
 
     fn check_usable(&self, stage: Stage) -> Result<(), Failure> {

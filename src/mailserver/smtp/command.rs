@@ -60,6 +60,10 @@ pub(super) struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
+    pub fn asks_for(&self, keyword: &str) -> bool {
+        self.parameters.iter().any(|(given, _)| given == keyword)
+    }
+
     /// `None` if it is not `<address>` or `<>` followed by parameters.
     pub fn parse(text: &'a str) -> Option<Self> {
         let inside = text.trim_start_matches(' ').strip_prefix('<')?;

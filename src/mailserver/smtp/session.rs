@@ -25,6 +25,8 @@ pub(in crate::mailserver) struct Session {
     /// The transaction: MAIL FROM, and the recipients accepted so far.
     pub(super) sender: Option<String>,
     pub(super) recipients: Vec<String>,
+    /// MAIL FROM asked for SMTPUTF8.
+    pub(super) utf8: bool,
 }
 
 impl Session {
@@ -40,6 +42,7 @@ impl Session {
             errors: 0,
             sender: None,
             recipients: Vec::new(),
+            utf8: false,
         }
     }
 
@@ -154,6 +157,7 @@ impl Session {
     pub(super) fn reset(&mut self) {
         self.sender = None;
         self.recipients.clear();
+        self.utf8 = false;
     }
 
     /// Asks the script, does the work unless it says otherwise, and replies.

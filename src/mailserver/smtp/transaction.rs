@@ -22,6 +22,7 @@ impl Session {
             Err(refusal) => return self.say(refusal),
         };
         let sender = path.address.to_owned();
+        self.utf8 = path.asks_for("SMTPUTF8");
         self.sender = Some(sender.clone());
         let cue = self.cue(Point::MailFrom, None, None).await?;
         let accepted = self.follow(cue, |_| format!("250 2.1.0 <{sender}> sender OK"))?;
@@ -106,7 +107,8 @@ impl Session {
         if !path.parameters.iter().all(|(keyword, _)| taken(keyword)) {
             return Err("555 5.5.4 Unsupported parameter");
         }
-        if !path.address.is_ascii() && !extra.adds("SMTPUTF8") {
+        // Asked for once, at MAIL (RFC 6531 section 3.4).
+        if !path.address.is_ascii() && !self.utf8 && !path.asks_for("SMTPUTF8") {
             return Err("553 5.6.7 Non-ASCII addresses are not permitted");
         }
         Ok(path)
