@@ -4,12 +4,13 @@
 //! - `cli`: the command line, as a person and as a script have it.
 //! - `dkim`: signatures, as dkimpy judges them.
 //! - `demo`: `postroom demo` keeps what it promises.
+//! - `hostile_imap`, `hostile_smtp`: servers that mean no good.
 //! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
 //! - `support`: the product's own binary in a home of its own, and a client of its API.
 //!
-//! The peers (`dovecot`, `smtp-sink`, `python3`) must be installed. Without them a test fails, unless
-//! `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
+//! The peers (`dovecot`, Cyrus, `smtp-sink`, `python3`) must be there; `tests/run` sees to that. Without them a test
+//! fails, unless `POSTROOM_TESTS_WITHOUT_PEERS=1` says that this machine is known not to have them.
 
 mod aliases;
 mod architecture;

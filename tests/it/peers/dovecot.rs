@@ -16,6 +16,25 @@ pub enum Storage {
     Mdbox,
 }
 
+/// What the server says it can do, as far as a client that looks for changes is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offers {
+    /// QRESYNC and CONDSTORE (RFC 7162), as Dovecot does by itself.
+    Qresync,
+    /// CONDSTORE alone.
+    Condstore,
+    /// Neither, nor ENABLE, MOVE, UIDPLUS or anything else that came after `IMAP4rev1`.
+    Plain,
+}
+
+/// What the server writes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notes {
+    None,
+    /// What is said after the log-ins, for [`Dovecot::heard`] and [`Dovecot::said`].
+    Conversations,
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Login (a full address) and password.
@@ -29,6 +48,9 @@ pub struct Options {
     pub sent_folder: bool,
     /// Whether saved mail survives a power cut; no matter for tests, much for speed.
     pub fsync: bool,
+    /// Dovecot answers also what it does not offer; [`Dovecot::heard`] tells whether somebody asked.
+    pub offers: Offers,
+    pub notes: Notes,
     /// Further lines of configuration, for instance `mail_max_userip_connections = 2` inside `protocol imap { }`.
     pub extra: String,
 }
@@ -44,6 +66,8 @@ impl Default for Options {
             certificate: Certificate::Good,
             sent_folder: true,
             fsync: false,
+            offers: Offers::Qresync,
+            notes: Notes::None,
             extra: String::new(),
         }
     }
@@ -114,8 +138,12 @@ impl Dovecot {
         let authority_file = at.join("authority.pem");
         authority.write(&authority_file);
         let (uid, gid) = account();
+        let heard = at.join("heard");
+        fs::create_dir(&heard).expect("a folder for what is heard");
         if is_root() {
-            chown(&mail, Some(uid), Some(gid)).expect("root may give files away");
+            for folder in [&mail, &heard] {
+                chown(folder, Some(uid), Some(gid)).expect("root may give files away");
+            }
         }
 
         let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, if options.plaintext_login { 1 } else { 2 }));
@@ -144,6 +172,23 @@ impl Dovecot {
     /// The server's log so far.
     pub fn log(&self) -> String {
         self.peer.log()
+    }
+
+    /// Everything that clients said after their log-ins, under [`Notes::Conversations`]; in no order of sessions.
+    pub fn heard(&self) -> String {
+        self.rawlogs("in")
+    }
+
+    /// How many octets clients were told after their log-ins, under [`Notes::Conversations`].
+    pub fn said(&self) -> usize {
+        self.rawlogs("out").len()
+    }
+
+    fn rawlogs(&self, direction: &str) -> String {
+        let folder = self.config.with_file_name("heard");
+        let files = fs::read_dir(folder).expect("what was heard").flatten().map(|entry| entry.path());
+        let wanted = files.filter(|path| path.extension().is_some_and(|extension| extension == direction));
+        wanted.map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()).collect()
     }
 
     /// Runs `doveadm`; gives what it printed. Fails the test if it fails.
@@ -247,6 +292,15 @@ fn configuration(at: &Path, options: &Options, imap: SocketAddr, imaps: SocketAd
         if options.sent_folder { "mailbox Sent {\n    special_use = \\Sent\n    auto = subscribe\n  }" } else { "" };
     let fsync = if options.fsync { "optimized" } else { "never" };
     let disable_plaintext = if options.plaintext_login { "no" } else { "yes" };
+    let offers = match options.offers {
+        Offers::Qresync => String::new(),
+        Offers::Condstore => {
+            "imap_capability = IMAP4rev1 SASL-IR LITERAL+ ID ENABLE IDLE UIDPLUS MOVE LIST-EXTENDED SPECIAL-USE CONDSTORE"
+                .to_owned()
+        }
+        Offers::Plain => "imap_capability = IMAP4rev1 LITERAL+".to_owned(),
+    };
+    let heard = if options.notes == Notes::Conversations { format!("rawlog_dir = {at}/heard") } else { String::new() };
     let (ip, port, tls_port, extra) = (imap.ip(), imap.port(), imaps.port(), &options.extra);
     format!(
         "base_dir = {at}/run
@@ -297,6 +351,10 @@ service imap-login {{
     ssl = yes
   }}
 }}
+protocol imap {{
+  {heard}
+}}
+{offers}
 {extra}
 "
     )

@@ -1,5 +1,5 @@
 use super::authority::Certificate;
-use super::dovecot::{Dovecot, Options, Storage};
+use super::dovecot::{Dovecot, Notes, Offers, Options, Storage};
 use super::imap_client::ImapClient;
 
 const ANN: &str = "ann@mail.test";
@@ -76,5 +76,29 @@ fn bad_certificates_are_bad() {
         let error = ImapClient::tls(dovecot.imaps, "localhost", dovecot.authority.der()).err().unwrap();
         let said = format!("{error:?}");
         assert!(said.contains(reason), "{certificate:?}: {said}");
+    }
+}
+
+#[test]
+fn it_offers_what_it_is_told_to_and_hears_what_is_asked() {
+    for (offers, qresync, condstore) in
+        [(Offers::Qresync, true, true), (Offers::Condstore, false, true), (Offers::Plain, false, false)]
+    {
+        let Some(dovecot) = Dovecot::start(&Options { offers, notes: Notes::Conversations, ..Options::default() })
+        else {
+            return;
+        };
+        dovecot.append(ANN, "INBOX", &message("one"));
+        let mut client = ImapClient::tls(dovecot.imaps, "localhost", dovecot.authority.der()).unwrap();
+        let login = client.command(LOGIN).unwrap().concat();
+        let capability = client.command("CAPABILITY").unwrap().concat();
+        for offered in [login, capability] {
+            assert_eq!((offered.contains("QRESYNC"), offered.contains("CONDSTORE")), (qresync, condstore), "{offered}");
+        }
+        client.done("SELECT INBOX (CONDSTORE)").unwrap();
+        client.command("LOGOUT").unwrap();
+        let heard = dovecot.heard();
+        assert!(heard.contains("SELECT INBOX (CONDSTORE)"), "{heard}");
+        assert!(dovecot.said() > 100);
     }
 }

@@ -1,6 +1,7 @@
 //! Programs that others wrote, as the judges of ours: each started for one test, on loopback, in a folder of its own.
 //!
 //! - `dovecot`: an IMAP server as people run it, with users, TLS and a certificate of a private [`authority`].
+//! - `cyrus`: another IMAP server, stricter than most.
 //! - `smtp_sink`: Postfix's SMTP sink and source: what was received, and a load to compare with.
 //! - `dkim_check`: dkimpy, as an independent judge of our signatures.
 //! - `mime_check`: Python's `email` package in its strictest mood, as an independent reader of what we compose.
@@ -9,6 +10,7 @@
 //! then returns. Dropping a peer ends its processes; if the test is failing, its log is printed.
 
 pub mod authority;
+pub mod cyrus;
 pub mod dkim_check;
 pub mod dovecot;
 pub mod imap_client;
@@ -16,6 +18,7 @@ pub mod mime_check;
 pub mod process;
 pub mod smtp_sink;
 
+mod cyrus_test;
 mod dovecot_test;
 mod mime_check_test;
 mod smtp_sink_test;

@@ -21,15 +21,37 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let folders = search.split(':').chain(["/usr/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin", "/sbin"]);
     let found = folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
     if found.is_none() {
-        assert!(
-            std::env::var("POSTROOM_TESTS_WITHOUT_PEERS").is_ok_and(|value| value == "1"),
-            "{program} is not installed. Run tests/run, which installs what the tests talk to, or set \
-             POSTROOM_TESTS_WITHOUT_PEERS=1 to do without these tests."
-        );
-        // Not eprintln: the test harness would swallow it.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {program} is missing, and with it what this test proves");
+        missing(program);
     }
     found
+}
+
+/// The folder into which `tests/run` unpacked a program that cannot be installed beside others. `None` if it is missing
+/// and may be, as with [`find`].
+pub fn unpacked(name: &str) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let all = variable("POSTROOM_TEST_PEERS").unwrap_or_else(|| {
+        // Where root's daemons run as nobody, they cannot look into root's home.
+        let caches = if is_root() { Some("/var/cache".into()) } else { variable("XDG_CACHE_HOME") };
+        caches.unwrap_or_else(|| variable("HOME").unwrap_or_default().join(".cache")).join("postroom-tests")
+    });
+    let folder = all.join(name);
+    if folder.join("complete").exists() {
+        return Some(folder);
+    }
+    missing(&format!("{name} (in {})", all.display()));
+    None
+}
+
+/// Fails the test, or says loudly that it is skipped.
+fn missing(program: &str) {
+    assert!(
+        std::env::var("POSTROOM_TESTS_WITHOUT_PEERS").is_ok_and(|value| value == "1"),
+        "{program} is not installed. Run tests/run, which installs what the tests talk to, or set \
+         POSTROOM_TESTS_WITHOUT_PEERS=1 to do without these tests."
+    );
+    // Not eprintln: the test harness would swallow it.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {program} is missing, and with it what this test proves");
 }
 
 /// Whether the tests run as root, where daemons want another user to run as.
