@@ -45,6 +45,52 @@ pub(super) struct Once {
     keyed: Option<(Place, [u8; 32])>,
 }
 
+/// A create whose body is seen piece by piece, with a key or without.
+pub(super) struct Reading {
+    keyed: Option<(Place, hmac::Context)>,
+}
+
+impl Reading {
+    /// Takes the request's key, if it has one. What it is `about` counts as much as its body. An error if the key is
+    /// malformed or already at work.
+    pub fn begin(api: &Api, caller: &Caller, request: &HttpRequest, about: &[&str]) -> Result<Self, ApiError> {
+        let Some(key) = key_of(request)? else { return Ok(Self { keyed: None }) };
+        let key = (caller.id(), key);
+        if !api.creates.keys().insert(key.clone()) {
+            let detail = "A request with this Idempotency-Key is still being carried out; ask again in a moment.";
+            return Err(ErrorObject::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
+                .at(Source::Header(HEADER))
+                .into());
+        }
+        let place = Place { all: api.creates.clone(), key };
+        Ok(Self { keyed: Some((place, mark(api, request, about))) })
+    }
+
+    /// Whether the key has an answer already; whether it is one to this request is known at the end.
+    pub fn was_answered(&self, api: &Api) -> Result<bool, ApiError> {
+        let Some((place, _)) = &self.keyed else { return Ok(false) };
+        let (user, key) = &place.key;
+        Ok(first_answer(&api.store.read()?, *user, key, api.store.runtime().clock.now())?.is_some())
+    }
+
+    /// The next piece of the body.
+    pub fn see(&mut self, octets: &[u8]) {
+        if let Some((_, mark)) = &mut self.keyed {
+            mark.update(octets);
+        }
+    }
+
+    /// The body is complete.
+    pub fn end(self) -> Once {
+        let sealed = |(place, context): (Place, hmac::Context)| {
+            let mut mark = [0; 32];
+            mark.copy_from_slice(context.sign().as_ref());
+            (place, mark)
+        };
+        Once { keyed: self.keyed.map(sealed) }
+    }
+}
+
 /// What a create came to.
 pub(super) enum Made<R> {
     /// Created, by a request without a key.
@@ -58,16 +104,12 @@ pub(super) enum Made<R> {
 impl Once {
     /// Takes the request's key, if it has one. An error if the key is malformed or already at work.
     pub fn begin(api: &Api, caller: &Caller, request: &HttpRequest, body: &JsonApiBody) -> Result<Self, ApiError> {
-        let Some(key) = key_of(request)? else { return Ok(Self { keyed: None }) };
-        let key = (caller.id(), key);
-        if !api.creates.keys().insert(key.clone()) {
-            let detail = "A request with this Idempotency-Key is still being carried out; ask again in a moment.";
-            return Err(ErrorObject::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
-                .at(Source::Header(HEADER))
-                .into());
+        let mut reading = Reading::begin(api, caller, request, &[])?;
+        // Members in the order of their names, so that spaces and order in the text do not count.
+        if reading.keyed.is_some() {
+            reading.see(zeroize::Zeroizing::new(body.0.to_string()).as_bytes());
         }
-        let place = Place { all: api.creates.clone(), key };
-        Ok(Self { keyed: Some((place, mark(api, request, body))) })
+        Ok(reading.end())
     }
 
     /// The answer that an earlier request with the key got.
@@ -149,18 +191,18 @@ fn key_of(request: &HttpRequest) -> Result<Option<String>, ApiError> {
     Ok(Some(key.iter().copied().map(char::from).collect()))
 }
 
-/// What is equal for equal requests. Under a key, because a body may hold a password, and a plain hash of it could be
-/// searched for by whoever reads the file.
-fn mark(api: &Api, request: &HttpRequest, body: &JsonApiBody) -> [u8; 32] {
+/// The beginning of what is equal for equal requests. Under a key, because a body may hold a password, and a plain hash
+/// of it could be searched for by whoever reads the file.
+fn mark(api: &Api, request: &HttpRequest, about: &[&str]) -> hmac::Context {
     let key = hmac::Key::new(hmac::HMAC_SHA256, api.store.vault().derive("idempotency").as_slice());
     let mut context = hmac::Context::with_key(&key);
     context.update(request.path().as_bytes());
     context.update(&[0]);
-    // Members in the order of their names, so that spaces and order in the text do not count.
-    context.update(zeroize::Zeroizing::new(body.0.to_string()).as_bytes());
-    let mut mark = [0; 32];
-    mark.copy_from_slice(context.sign().as_ref());
-    mark
+    for word in about {
+        context.update(word.as_bytes());
+        context.update(&[0]);
+    }
+    context
 }
 
 fn other_request() -> ApiError {

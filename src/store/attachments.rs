@@ -41,6 +41,13 @@ pub fn attachment_content(
     })
 }
 
+/// One chunk of an attachment, numbered from 0; `None` behind the last.
+pub fn attachment_chunk(reader: &impl Reader, id: u64, number: u32) -> Result<Option<Vec<u8>>, StoreError> {
+    let key = Key::new().id(id).octets(&number.to_be_bytes()).build();
+    let chunk = reader.with(ATTACHMENT_CHUNKS, &key, lz4_flex::decompress_size_prepended)?;
+    chunk.transpose().map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
 /// A mailing that uses an attachment; `None` if none does.
 pub fn user_of_attachment(reader: &impl Reader, id: u64) -> Result<Option<u64>, StoreError> {
     let mut mailing = None;

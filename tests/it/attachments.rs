@@ -8,6 +8,7 @@ use postroom::config::{ByteSize, Config};
 use postroom::domain::user::Role;
 use postroom::mailserver::{Capabilities, MailServer, Options, Recipients};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 pub async fn upload(client: &Client, query: &str, headers: &[(&str, &str)], octets: &[u8]) -> Answer {
     let path = format!("/api/v2/attachments{query}");
@@ -223,4 +224,112 @@ async fn a_large_file_passes_through_in_little_memory() {
     // The upload is never in memory as a whole (the store's cache fills up with the end of it), the message once.
     assert!(with_upload - before < SIZE as u64, "{before} {with_upload}");
     assert!(in_the_end - before < 2 * SIZE as u64, "{before} {in_the_end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_read_back_by_its_owner_and_administrators_only() {
+    let postroom = Instance::start().await;
+    let (owner, other, viewer) = (
+        postroom.person("owner", Role::Member).await.client,
+        postroom.person("other", Role::Member).await.client,
+        postroom.person("viewer", Role::Viewer).await.client,
+    );
+    let large = noise(700_001);
+    for (name, content_type, octets) in [
+        ("R%C3%A9sum%C3%A9%20%22%E2%9C%93.html", "text/html", &large[..]),
+        ("empty.bin", "application/octet-stream", b"".as_slice()),
+    ] {
+        let made = upload(&owner, &format!("?filename={name}"), &[("Content-Type", content_type)], octets).await;
+        let id = made.expect(201).json["data"]["id"].as_u64().expect("an id");
+        let path = format!("/api/v2/attachments/{id}/content");
+        let get =
+            async |client: &Client| client.send(Request { method: "GET", path: &path, headers: &[], body: None }).await;
+        for client in [&owner, &postroom.client] {
+            let answer = get(client).await;
+            assert_eq!(answer.status, 200);
+            assert!(answer.octets == octets, "{} octets of {}", answer.octets.len(), octets.len());
+            assert_eq!(answer.header("content-type"), Some(content_type));
+            assert_eq!(answer.header("content-length"), Some(octets.len().to_string().as_str()));
+            // Whatever it is, no browser renders it under our origin.
+            assert!(
+                answer.header("content-disposition").is_some_and(|value| value.starts_with("attachment; filename="))
+            );
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            assert!(answer.header("content-security-policy").is_some_and(|value| value.contains("sandbox")));
+        }
+        for client in [&other, &viewer] {
+            assert_eq!(get(client).await.status, 404);
+        }
+        let disposition = get(&owner).await.header("content-disposition").expect("one").to_owned();
+        if name.contains('%') {
+            assert!(disposition.contains("filename*=UTF-8''R%C3%A9sum%C3%A9%20%22%E2%9C%93.html"), "{disposition}");
+        }
+    }
+    assert_eq!(postroom.client.get("/api/v2/attachments/99/content").await.status, 404);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_repeated_with_its_key_gives_its_first_answer_and_stores_nothing() {
+    let mut postroom = Instance::start().await;
+    let octets = noise(600_000);
+    let key = [("Idempotency-Key", "one"), ("Content-Type", "text/plain")];
+    let first = upload(&postroom.client, "?filename=a.txt", &key, &octets).await.expect(201);
+    assert_eq!(first.header("idempotency-replayed"), None);
+    for _ in 0..2 {
+        let again = upload(&postroom.client, "?filename=a.txt", &key, &octets).await.expect(201);
+        assert_eq!((again.text.as_str(), again.header("location")), (first.text.as_str(), first.header("location")));
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        // The same key for anything else.
+        let mut other = octets.clone();
+        other[599_999] ^= 1;
+        let other_type = [("Idempotency-Key", "one"), ("Content-Type", "text/html")];
+        for (query, headers, octets) in [
+            ("?filename=a.txt", &key, &other),
+            ("?filename=b.txt", &key, &octets),
+            ("?filename=a.txt", &other_type, &octets),
+        ] {
+            upload(&postroom.client, query, headers, octets).await.expect(422);
+        }
+        let document = json!({"filename": "a.txt", "content": "e30="});
+        let document = json!({"data": {"type": "attachment", "attributes": document}});
+        postroom
+            .client
+            .write("POST", "/api/v2/attachments", &document, &[("Idempotency-Key", "one")])
+            .await
+            .expect(422);
+        assert_eq!(postroom.client.get("/api/v2/attachments").await.expect(200).json["meta"]["count"], 1);
+        postroom = postroom.restart().await;
+    }
+    // In a document too.
+    let document = json!({"data": {"type": "attachment", "attributes": {"filename": "c", "content": "e30="}}});
+    for _ in 0..2 {
+        postroom
+            .client
+            .write("POST", "/api/v2/attachments", &document, &[("Idempotency-Key", "two")])
+            .await
+            .expect(201);
+    }
+    assert_eq!(postroom.client.get("/api/v2/attachments").await.expect(200).json["meta"]["count"], 2);
+    // One that broke off keeps nothing, and its key is free again.
+    let person = postroom.person("hasty", Role::Member).await.client;
+    let mut stream =
+        tokio::net::TcpStream::connect(postroom.app.address().expect("an address")).await.expect("a connection");
+    let head = "POST /api/v2/attachments?filename=d HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hasty\r\n\
+                Idempotency-Key: three\r\nContent-Length: 700000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    stream.write_all(&octets).await.expect("it is taken");
+    drop(stream);
+    let mut whole = None;
+    for _ in 0..100 {
+        let tried = upload(&person, "?filename=d", &[("Idempotency-Key", "three")], b"whole").await;
+        if tried.status == 201 {
+            whole = Some(tried);
+            break;
+        }
+        assert_eq!(tried.status, 409, "{}", tried.text);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(whole.expect("the key is free again").header("idempotency-replayed"), None);
+    postroom.stop().await;
 }

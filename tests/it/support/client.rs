@@ -13,11 +13,12 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// An answer: status, header fields, document (null if there was no body).
+/// An answer: status, header fields, its octets, and as a document (null if it is none).
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    pub octets: Vec<u8>,
     pub text: String,
     pub json: Value,
 }
@@ -129,9 +130,10 @@ impl Client {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let headers = response.headers().iter().map(field).collect();
-        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
+        let octets = response.bytes().await?.to_vec();
+        let text = String::from_utf8_lossy(&octets).into_owned();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { status, headers, text, json })
+        Ok(Answer { status, headers, octets, text, json })
     }
 }
 
