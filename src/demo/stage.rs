@@ -145,6 +145,7 @@ mod tests {
             bare_cr: false,
             bare_lf: false,
             at: crate::domain::time::Timestamp::default(),
+            replied_at: None,
         }
     }
 

@@ -24,8 +24,10 @@ pub struct Accepted {
     pub bare_cr: bool,
     /// The message held an LF without CR.
     pub bare_lf: bool,
-    /// By the server's clock.
+    /// When it was accepted, by the server's clock.
     pub at: Timestamp,
+    /// When the reply to the final dot had left; `None` as long as none did.
+    pub replied_at: Option<Timestamp>,
 }
 
 /// What happened at the doors, since the start unless it says "now".
@@ -82,6 +84,16 @@ impl Journal {
         // Inside the lock, so that numbers and order agree.
         self.count(|counts| counts.accepted = sequence);
         sequence
+    }
+
+    /// The reply to a message has left.
+    pub fn replied(&self, sequence: u64, at: Timestamp) {
+        let mut accepted = self.log();
+        let first = accepted.front().map_or(0, |message| message.sequence);
+        let place = sequence.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        if let Some(message) = place.and_then(|place| accepted.get_mut(place)) {
+            message.replied_at = Some(at);
+        }
     }
 
     pub fn accepted(&self) -> Vec<Accepted> {

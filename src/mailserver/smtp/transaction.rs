@@ -129,10 +129,11 @@ impl Session {
         let cue = self.cue(Point::Body, None, None).await?;
         let unanswered = self.follow(cue, |_| String::new())?;
         let body = self.body().await?;
-        if unanswered {
-            self.final_dot(body).await?;
-        }
+        let accepted = if unanswered { self.final_dot(body).await? } else { None };
         self.wire.flush().await?;
+        if let Some(sequence) = accepted {
+            self.shared.journal.replied(sequence, self.shared.options.clock.now());
+        }
         let cue = self.cue(Point::AfterReply, None, None).await?;
         self.follow(cue, |_| String::new())?;
         self.reset();
@@ -159,8 +160,8 @@ impl Session {
         }
     }
 
-    /// Accepts the message or does not, and replies.
-    async fn final_dot(&mut self, body: Body) -> io::Result<()> {
+    /// Accepts the message or does not, and replies. Returns the number of one whose acceptance is on its way.
+    async fn final_dot(&mut self, body: Body) -> io::Result<Option<u64>> {
         let mut cue = self.cue(Point::FinalDot, None, None).await?;
         let after = std::mem::take(&mut cue.after);
         let mut verdict = None;
@@ -168,16 +169,18 @@ impl Session {
             verdict = Some(session.accept(body));
             String::new()
         })?;
+        let mut accepted = None;
         match verdict {
             Some(Ok(sequence)) => {
                 let cue = self.cue(Point::FinalReply, None, None).await?;
                 self.follow(cue, |_| format!("250 2.0.0 OK, message {sequence}"))?;
+                accepted = Some(sequence);
             }
             Some(Err(refusal)) => self.say(refusal)?,
             None => {}
         }
         self.wire.put(after);
-        Ok(())
+        Ok(accepted)
     }
 
     /// Files the message and remembers it. Returns its number.
@@ -195,6 +198,7 @@ impl Session {
             bare_cr,
             bare_lf,
             at: self.shared.options.clock.now(),
+            replied_at: None,
         };
         // Named twice, an account still gets one copy.
         let named = message.recipients.iter().map(|recipient| recipient.to_lowercase()).collect::<BTreeSet<_>>();
