@@ -31,7 +31,7 @@ use crate::vault::Vault;
 use caps::{CapLimits, Caps, Login};
 use credential::Draft;
 use effective::{EffectiveSettings, SyncSettings};
-use imap::{ImapLimits, ImapSession};
+use imap::{ImapLimits, ImapSession, Watch, WatchLimits};
 use smtp::{Credential, SmtpSession, SmtpSettings, Timeouts};
 
 /// Opens sessions for mailboxes: the network to reach servers over, and the vault to open secrets with.
@@ -104,6 +104,16 @@ impl Connector {
         let secret = draft.open(&self.vault, sync.secret)?;
         let session = ImapSession::open(&self.network, &sync, &secret, stages, limits)?;
         Ok((session, sync.inbox))
+    }
+
+    /// A connection that waits for news of a mailbox's inbox, and the inbox's name; `None` where the server cannot wait
+    /// (no IDLE). The caller holds a place of [`Connector::caps`].
+    pub async fn open_watch(&self, mailbox: &Mailbox, limits: WatchLimits) -> Result<Option<(Watch, String)>, Failure> {
+        let draft = Draft::stored(mailbox);
+        let sync = EffectiveSettings::of_draft(&draft).sync?;
+        let secret = draft.open(&self.vault, sync.secret)?;
+        let watch = Watch::open(&self.network, &sync, &secret, limits).await?;
+        Ok(watch.map(|watch| (watch, sync.inbox)))
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Counts {
     /// Connections taken in.
     pub smtp: u64,
     pub imap: u64,
+    /// The most IMAP connections that there were at one time.
+    pub imap_most: u64,
     /// Connections closed at once because there were too many.
     pub refused: u64,
     /// TLS handshakes that came through, and that did not.
@@ -55,13 +57,33 @@ pub struct Counts {
 /// What the server has seen.
 pub(super) struct Journal {
     kept: usize,
+    logins_kept: usize,
+    logins: Mutex<VecDeque<(Timestamp, Arc<str>)>>,
     accepted: Mutex<VecDeque<Accepted>>,
     counts: watch::Sender<Counts>,
 }
 
 impl Journal {
-    pub fn new(kept: usize) -> Self {
-        Self { kept, accepted: Mutex::default(), counts: watch::Sender::default() }
+    pub fn new(kept: usize, logins_kept: usize) -> Self {
+        let counts = watch::Sender::default();
+        Self { kept, logins_kept, logins: Mutex::default(), accepted: Mutex::default(), counts }
+    }
+
+    /// Remembers who logged in over IMAP.
+    pub fn imap_login(&self, user: &str, at: Timestamp) {
+        if self.logins_kept == 0 {
+            return;
+        }
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        if logins.len() == self.logins_kept {
+            logins.pop_front();
+        }
+        logins.push_back((at, user.into()));
+    }
+
+    /// The IMAP log-ins since this was last asked.
+    pub fn take_logins(&self) -> Vec<(Timestamp, Arc<str>)> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     pub fn count(&self, change: impl FnOnce(&mut Counts)) {

@@ -142,6 +142,7 @@ impl<'a> Open<'a> {
             *open += 1;
             *all += 1;
             connection = *all;
+            counts.imap_most = counts.imap_most.max(counts.imap_open);
         });
         Self { shared, protocol, connection }
     }

@@ -68,7 +68,7 @@ impl MailServer {
         let shared = Arc::new(Shared {
             store: store::Store::new(&options),
             script: script::Script::default(),
-            journal: journal::Journal::new(options.accepted_kept),
+            journal: journal::Journal::new(options.accepted_kept, options.logins_kept),
             tasks,
             options,
         });
@@ -157,6 +157,12 @@ impl MailServer {
     pub async fn wait_accepted(&self, count: u64) -> Vec<Accepted> {
         self.shared.journal.wait_accepted(count).await;
         self.accepted()
+    }
+
+    /// The IMAP log-ins that were accepted since this was last asked, oldest first: when, by the server's clock, and who,
+    /// in lower case. As far back as [`Options::logins_kept`] reaches.
+    pub fn take_logins(&self) -> Vec<(Timestamp, Arc<str>)> {
+        self.shared.journal.take_logins()
     }
 
     /// Adds a rule; rules are asked in the order in which they were added.

@@ -35,6 +35,8 @@ pub struct Options {
     pub max_connections: usize,
     /// How many accepted messages [`super::MailServer::accepted`] remembers. Default: 100,000.
     pub accepted_kept: usize,
+    /// How many IMAP log-ins [`super::MailServer::take_logins`] remembers. Default: 0.
+    pub logins_kept: usize,
     /// Submission by a logged-in user also files a copy in that user's Sent folder, as Gmail does. Default: false.
     pub file_sent_copies: bool,
     /// Filed copies begin with Return-Path and Received. Default: false, the bytes stay as they came.
@@ -111,6 +113,7 @@ impl Default for Options {
             max_folder: 100_000,
             max_connections: 1_000,
             accepted_kept: 100_000,
+            logins_kept: 0,
             file_sent_copies: false,
             trace_headers: false,
             patience: Duration::from_mins(30),

@@ -2,6 +2,7 @@
 //!
 //! * `scheduler` is one task that starts the syncs, at most `sync.workers` at the same time; `timetable` knows when each
 //!   mailbox is due, `owners` who is active, `crowds` what each server bears, `planning` what the store says of mailboxes.
+//! * `watches` keeps connections open that wait for new mail (IMAP IDLE).
 //! * `worker` syncs one mailbox; `outcome` records what came of it.
 //! * [`source`] is what a mail server must be able to answer; `imap` answers it, in the order that `plan` works out and
 //!   for the folders that `folders` picks.
@@ -21,6 +22,7 @@ mod scheduler;
 pub mod source;
 mod timetable;
 mod troubles;
+mod watches;
 mod worker;
 
 use crate::config::SyncConfig;

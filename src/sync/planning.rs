@@ -79,10 +79,13 @@ impl Scheduler {
         let polled = self.parts.polls.last(id);
         planned.finished_at = planned.finished_at.max(polled);
         planned.news_at = before.as_ref().and_then(|before| before.news_at);
+        planned.began_at = before.as_ref().and_then(|before| before.began_at);
         let is_new = before.as_ref().is_none_or(|before| before.generation != planned.generation);
         let is_pardoned = before.as_ref().is_some_and(|before| before.held) && !planned.held;
         let regular = planned.regular(id, &self.parts.owners(), now);
         self.timetable.insert(id, planned);
+        self.watches.keep_only(id, Some(mailbox.generation));
+        self.watches.choose_anew();
         if self.running.contains_key(&id) {
             // What is under way ends with a time of its own; what was begun with other settings is followed by another.
             if is_new {
@@ -110,6 +113,7 @@ impl Scheduler {
         self.hosts.remove(&id);
         self.again.remove(&id);
         self.asked.remove(&id);
+        self.watches.forget(id);
         self.parts.polls.forget(id);
     }
 

@@ -4,6 +4,7 @@
 use super::crowds::{Crowds, Impression};
 use super::outcome::{Next, Settled, settle, write_quiet};
 use super::timetable::{Planned, Timetable};
+use super::watches::Watches;
 use super::{Command, Parts, worker};
 use crate::connect::caps::{Permit, Purpose};
 use crate::connect::hosts::Host;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A mailbox that found no place at its server asks again after this long, and up to as long again.
 const CROWDED: Duration = Duration::from_secs(2);
+/// What came up during a sync is looked at no sooner than this after it began.
+const GAP: Duration = Duration::from_secs(3);
 /// How often what needs no exact time is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Polls that found nothing are written this often.
@@ -44,6 +47,7 @@ pub(super) struct Scheduler {
     pub(super) asked: HashSet<u64>,
     /// First syncs, which may take long, get half of the workers; these wait for one to end.
     fresh: VecDeque<u64>,
+    pub(super) watches: Watches,
     pub(super) seen: u64,
     /// The wall clock less the steady one, as last looked at.
     skew: i64,
@@ -80,6 +84,7 @@ impl Scheduler {
             again: HashSet::new(),
             asked: HashSet::new(),
             fresh: VecDeque::new(),
+            watches: Watches::new(),
             seen: 0,
             ended: mpsc::channel(room),
         }
@@ -103,6 +108,7 @@ impl Scheduler {
                 () = stopping.cancelled() => break,
                 Some(ended) = self.ended.1.recv() => self.ended(ended),
                 Some(command) = self.commands.recv() => self.obey(command),
+                Some(report) = self.watches.report() => self.hear_watch(report),
                 Ok(()) = events.changed() => {
                     let latest = *events.borrow_and_update();
                     self.follow(latest).await;
@@ -213,6 +219,10 @@ impl Scheduler {
         let (id, generation) = (mailbox.id, mailbox.generation);
         let cancel = self.parts.tasks.stopping().child_token();
         self.running.insert(id, Running { cancel: cancel.clone(), generation, fresh });
+        let now = self.now();
+        if let Some(planned) = self.timetable.get_mut(id) {
+            planned.began_at = Some(now);
+        }
         let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
         self.parts.tasks.spawn(async move {
             let settled = contain(async {
@@ -260,7 +270,7 @@ impl Scheduler {
                 break;
             }
         }
-        let again = self.again.remove(&id);
+        let (again, asked) = (self.again.remove(&id), self.asked.contains(&id));
         let Some(planned) = self.timetable.get_mut(id).filter(|planned| planned.generation == generation) else {
             // Gone, or another one now.
             self.set_due(id, now);
@@ -269,6 +279,7 @@ impl Scheduler {
         if settled.news {
             planned.news_at = Some(now);
         }
+        let before = (planned.fresh, planned.held);
         let at = match settled.next {
             Next::Poll(at) => {
                 (planned.fresh, planned.held, planned.finished_at) = (false, false, Some(now));
@@ -282,7 +293,24 @@ impl Scheduler {
             Next::Turn => now,
             Next::Unknown => now.plus(STORE_PAUSE),
         };
-        self.set_due(id, if again { now } else { at });
+        let again = again.then(|| if asked { now } else { planned.not_before(GAP).map_or(now, |at| at.max(now)) });
+        if settled.news || before != (planned.fresh, planned.held) {
+            self.watches.choose_anew();
+        }
+        self.set_due(id, again.unwrap_or(at));
+    }
+
+    /// Something may be new: a sync is due, so long after the last one began.
+    pub(super) fn news(&mut self, id: u64, gap: Duration) {
+        if self.running.contains_key(&id) {
+            self.again.insert(id);
+            return;
+        }
+        let now = self.now();
+        if let Some(planned) = self.timetable.get(id).filter(|planned| !planned.held) {
+            let at = planned.not_before(gap).map_or(now, |at| at.max(now));
+            self.pull(id, at);
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -290,6 +318,7 @@ impl Scheduler {
         match command {
             Command::SyncNow(mailbox) if self.running.contains_key(&mailbox) => {
                 self.again.insert(mailbox);
+                self.asked.insert(mailbox);
             }
             Command::SyncNow(mailbox) => {
                 if self.timetable.get(mailbox).is_some() {
@@ -311,6 +340,7 @@ impl Scheduler {
         if !self.parts.owners().note(user, now) {
             return;
         }
+        self.watches.choose_anew();
         let owners = self.parts.owners();
         let earlier: Vec<(u64, Timestamp)> = self
             .timetable
@@ -326,6 +356,7 @@ impl Scheduler {
 
     /// What needs no exact time.
     async fn tick(&mut self) {
+        self.choose_watches();
         let elapsed = self.parts.runtime.clock.elapsed();
         if elapsed.saturating_sub(self.quiet_written) >= QUIET {
             self.quiet_written = elapsed;

@@ -29,6 +29,8 @@ pub(super) struct Planned {
     pub held: bool,
     /// The end of the last sync, well or not.
     pub finished_at: Option<Timestamp>,
+    /// When the last sync began.
+    pub began_at: Option<Timestamp>,
     /// When it last brought something new.
     pub news_at: Option<Timestamp>,
     /// `None` while it is being synced, or waits for a place.
@@ -47,6 +49,7 @@ impl Planned {
             fresh: side.success_at.is_none(),
             held: side.failure.is_some(),
             finished_at: side.finished_at,
+            began_at: None,
             news_at: None,
             due: None,
         }
@@ -172,6 +175,7 @@ mod tests {
             fresh: false,
             held: false,
             finished_at: None,
+            began_at: None,
             news_at: None,
             due: None,
         }

@@ -3,6 +3,7 @@
 //! - `preamble`: everything before the log-in, by hand: greeting, capabilities, strict STARTTLS.
 //! - `screen`: what stands between the connection and the `imap` crate, and refuses what the crate cannot bear.
 //! - `credential`, `query`, `answer`, `sent_folder`: what the log-in takes, what is asked, what is found out.
+//! - `idle`: [`Watch`], a connection that waits for news, without a thread.
 //! - `session`: [`ImapSession`], the only file that names the `imap` crate.
 //! - `trouble`: what an error of any of them means, as a [`Failure`](crate::domain::failure::Failure).
 //!
@@ -11,6 +12,7 @@
 mod answer;
 mod credential;
 mod folder_name;
+mod idle;
 mod preamble;
 mod query;
 mod screen;
@@ -19,6 +21,7 @@ mod session;
 mod trouble;
 
 pub use answer::{Facts, FolderState, ImapFolder};
+pub use idle::{News, Watch, WatchLimits, WatchedFolder};
 pub use sent_folder::sent_folder;
 pub use session::ImapSession;
 

@@ -187,30 +187,35 @@ impl Wire<'_> {
         Err(garbled(stage, self.connection.host()))
     }
 
-    /// One line without its end; what is not UTF-8 is replaced.
     async fn line(&mut self) -> Result<String, Failure> {
-        let stage = Stage::Greeting;
-        let mut searched = 0;
-        loop {
-            if let Some(end) = self.received[searched..].iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=searched + end).collect();
-                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
-            }
-            searched = self.received.len();
-            if searched > LINE_LIMIT {
-                return Err(garbled(stage, self.connection.host()));
-            }
-            let mut block = [0; 2048];
-            match self.connection.read(&mut block).await {
-                Ok(0) => return Err(closed(stage, self.connection.host())),
-                Ok(count) => self.received.extend_from_slice(&block[..count]),
-                Err(error) => return Err(broken(stage, self.connection.host(), &error)),
-            }
-        }
+        line(&mut self.connection, &mut self.received).await
     }
 
     fn shown<'a>(&self, line: &'a str) -> &'a str {
         if self.shows_lines && !self.discretion.is_broken_by(line) { line } else { "" }
+    }
+}
+
+/// One line without its end; what is not UTF-8 is replaced. `received` keeps what came behind it. May be cancelled: nothing
+/// is lost then.
+pub(super) async fn line(connection: &mut Connection, received: &mut Vec<u8>) -> Result<String, Failure> {
+    let stage = Stage::Greeting;
+    let mut searched = 0;
+    loop {
+        if let Some(end) = received[searched..].iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = received.drain(..=searched + end).collect();
+            return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
+        }
+        searched = received.len();
+        if searched > LINE_LIMIT {
+            return Err(garbled(stage, connection.host()));
+        }
+        let mut block = [0; 2048];
+        match connection.read(&mut block).await {
+            Ok(0) => return Err(closed(stage, connection.host())),
+            Ok(count) => received.extend_from_slice(&block[..count]),
+            Err(error) => return Err(broken(stage, connection.host(), &error)),
+        }
     }
 }
 

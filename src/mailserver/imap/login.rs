@@ -91,6 +91,7 @@ impl Session {
             return Err(Fault::No("[AUTHENTICATIONFAILED] Invalid credentials".into()));
         };
         self.shared.journal.count(|counts| counts.logins += 1);
+        self.shared.journal.imap_login(&account.address, self.shared.options.clock.now());
         self.user = Some(account);
         Ok(format!("[CAPABILITY {}] Logged in", self.capabilities()))
     }
