@@ -58,6 +58,7 @@ fn administrator(work: &mut postroom::store::Work, number: usize) -> Result<(), 
         hash: token_hash(&token(number)),
         created_at: now,
         expires_at: None,
+        kind: postroom::domain::user::TokenKind::Machine,
     })?;
     Ok(())
 }

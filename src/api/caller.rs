@@ -1,7 +1,7 @@
 //! Who is calling: the holder of a bearer token, or somebody on this machine who may use the local socket.
 
 use super::Api;
-use crate::domain::user::{Role, User};
+use crate::domain::user::{Role, TokenKind, User};
 use crate::jsonapi::ApiError;
 use crate::store::{first_admin, get, token_by_hash, user_by_email};
 use actix_web::dev::{Extensions, Payload};
@@ -84,7 +84,11 @@ impl FromRequest for Caller {
 fn identify(request: &HttpRequest) -> Result<Caller, ApiError> {
     let api = request.app_data::<web::Data<Api>>().ok_or_else(ApiError::internal)?;
     let user = if let Some(token) = request.headers().get(header::AUTHORIZATION) {
-        holder_of(api, token.as_bytes())?
+        let (user, kind) = holder_of(api, token.as_bytes())?;
+        if let (TokenKind::Person, Some(sync)) = (kind, &api.sync) {
+            sync.owner_active(user.id);
+        }
+        user
     } else if is_local_operator(request) {
         local_user(api, request)?
     } else {
@@ -103,7 +107,7 @@ pub fn token_hash(token: &str) -> [u8; 32] {
     hash
 }
 
-fn holder_of(api: &Api, header: &[u8]) -> Result<User, ApiError> {
+fn holder_of(api: &Api, header: &[u8]) -> Result<(User, TokenKind), ApiError> {
     let text = std::str::from_utf8(header).map_err(|_| ApiError::invalid_access_token())?;
     let token = match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
@@ -114,7 +118,8 @@ fn holder_of(api: &Api, header: &[u8]) -> Result<User, ApiError> {
     if token.expires_at.is_some_and(|at| at <= api.store.runtime().clock.now()) {
         return Err(ApiError::expired_access_token());
     }
-    get::<User>(&snapshot, token.user_id)?.filter(|user| !user.locked).ok_or_else(ApiError::invalid_access_token)
+    let user = get::<User>(&snapshot, token.user_id)?.filter(|user| !user.locked);
+    Ok((user.ok_or_else(ApiError::invalid_access_token)?, token.kind))
 }
 
 fn local_user(api: &Api, request: &HttpRequest) -> Result<User, ApiError> {

@@ -9,7 +9,7 @@ use crate::domain::problem::Problem;
 use crate::domain::resource::Form;
 use crate::domain::resource::{Attribute as A, Relationship as R, Resource};
 use crate::domain::time::Timestamp;
-use crate::domain::user::{Token, User};
+use crate::domain::user::{Token, TokenKind, User};
 use crate::jsonapi::{
     ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, no_content, path_id,
 };
@@ -100,6 +100,7 @@ async fn create(
         hash: token_hash(&secret),
         created_at: now,
         expires_at,
+        kind: TokenKind::Machine,
     };
     let token = api.store.write(move |work| work.create_token(token.clone())).await?;
     let snapshot = api.store.read()?;

@@ -97,6 +97,17 @@ impl Listed for User {
     }
 }
 
+/// Who holds a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenKind {
+    /// A program that runs by itself: its calls say nothing about what people do.
+    #[default]
+    Machine,
+    /// An application that a person signed in to and works with (OAuth): a call with it is a sign of activity.
+    Person,
+}
+
 /// An API token as it is stored: only the hash of what its holder knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -107,6 +118,8 @@ pub struct Token {
     pub hash: [u8; 32],
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    #[serde(default)]
+    pub kind: TokenKind,
 }
 
 impl Listed for Token {

@@ -308,7 +308,7 @@ mod format_1 {
     use crate::domain::classification::Classification;
     use crate::domain::mailbox::{Mailbox, SecretField, Settings, Status};
     use crate::domain::message::{Direction, FolderCursor, Message};
-    use crate::domain::user::Token;
+    use crate::domain::user::{Token, TokenKind};
     use secrecy::{ExposeSecret, SecretString};
 
     const FIXTURE: &[u8] = include_bytes!("fixtures/format-1.redb.lz4");
@@ -371,6 +371,7 @@ mod format_1 {
                     hash: [7; 32],
                     created_at: Timestamp::from_millis(1),
                     expires_at: None,
+                    kind: TokenKind::Machine,
                 };
                 work.create_token(token)?;
                 let password = SecretChange::Set(SecretString::from("hunter2".to_owned()));

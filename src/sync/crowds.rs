@@ -94,6 +94,17 @@ impl Crowds {
         crowd.waiting.drain(..count).collect()
     }
 
+    /// Those who wait at servers where nothing is under way any more that would let them in.
+    pub fn stranded(&mut self) -> Vec<u64> {
+        if self.waiting == 0 {
+            return Vec::new();
+        }
+        let still = self.servers.values_mut().filter(|crowd| crowd.running == 0);
+        let stranded: Vec<u64> = still.flat_map(|crowd| crowd.waiting.drain(..)).collect();
+        self.waiting -= stranded.len();
+        stranded
+    }
+
     /// Whether anybody waits anywhere.
     pub fn is_anybody_waiting(&self) -> bool {
         self.waiting > 0

@@ -46,6 +46,9 @@ pub use timetable::slot_after;
 /// How many requests to sync may wait for the scheduler.
 const COMMANDS: usize = 1024;
 
+/// The engine is told of one user's activity at most so often, in milliseconds: a request is cheap, and many come.
+const TOLD: i64 = 30_000;
+
 /// What the parts of the engine share.
 struct Parts {
     store: Store,
@@ -147,6 +150,8 @@ pub struct SyncHandle {
     store: Store,
     connector: Connector,
     hosts: Hosts,
+    /// Of whose activity the engine was told when.
+    told: Arc<Mutex<HashMap<u64, Timestamp>>>,
 }
 
 impl SyncHandle {
@@ -162,8 +167,16 @@ impl SyncHandle {
 
     /// A sign that a user is at work: their mailboxes are synced at the active frequency, from now on for ten minutes.
     pub fn owner_active(&self, user: u64) {
+        let now = self.store.runtime().clock.now();
+        let mut told = lock(&self.told);
+        if told.get(&user).is_some_and(|at| now.millis_since(*at).abs() < TOLD) {
+            return;
+        }
         // One that is lost is followed by another as long as it matters.
-        let _ = self.commands.try_send(Command::OwnerActive(user));
+        if self.commands.try_send(Command::OwnerActive(user)).is_ok() {
+            told.retain(|_, at| now.millis_since(*at).abs() < TOLD);
+            told.insert(user, now);
+        }
     }
 
     /// When the next sync of a mailbox is due, as decided since the start.
@@ -206,6 +219,7 @@ impl SyncEngine {
             store: store.clone(),
             connector: connector.clone(),
             hosts: hosts.clone(),
+            told: Arc::default(),
         };
         let parts = Parts {
             runtime: store.runtime().clone(),

@@ -142,7 +142,7 @@ impl Scheduler {
     fn start_workers(&mut self) {
         let moment = self.parts.store.moment();
         while !self.is_full() {
-            let Some(mailbox) = self.timetable.take_due(self.now()) else { break };
+            let Some(mailbox) = self.take_next() else { break };
             if self.running.contains_key(&mailbox) {
                 self.again.insert(mailbox);
                 continue;
@@ -157,6 +157,14 @@ impl Scheduler {
             || !self.fresh.is_empty()
             || self.crowds.is_anybody_waiting();
         self.parts.crowded.store(somebody_waits, Ordering::Relaxed);
+    }
+
+    /// Whose turn it is: a first sync that waited, if there is room for one, else whoever has been due for longest.
+    fn take_next(&mut self) -> Option<u64> {
+        if !self.fresh.is_empty() && self.fresh_running() < self.fresh_room() {
+            return self.fresh.pop_front();
+        }
+        self.timetable.take_due(self.now())
     }
 
     /// Begins a sync, unless its server is left alone for now or has as many as it may.
@@ -262,14 +270,6 @@ impl Scheduler {
                 self.timetable.pull(freed, now);
             }
         }
-        while self.fresh_running() < self.fresh_room()
-            && let Some(waiting) = self.fresh.pop_front()
-        {
-            self.set_due(waiting, now);
-            if self.timetable.get(waiting).is_some() {
-                break;
-            }
-        }
         let (again, asked) = (self.again.remove(&id), self.asked.contains(&id));
         let Some(planned) = self.timetable.get_mut(id).filter(|planned| planned.generation == generation) else {
             // Gone, or another one now.
@@ -337,6 +337,12 @@ impl Scheduler {
 
     /// A sign of activity. Whoever wakes up sees their mailboxes as new as if they had been awake all the time.
     fn owner_active(&mut self, user: u64, now: Timestamp) {
+        let store = self.parts.store.clone();
+        self.parts.tasks.spawn(async move {
+            if let Err(error) = store.write_patiently(move |work| work.note_activity(user, now)).await {
+                tracing::error!(user, %error, "a user's activity could not be recorded");
+            }
+        });
         if !self.parts.owners().note(user, now) {
             return;
         }
@@ -356,6 +362,9 @@ impl Scheduler {
 
     /// What needs no exact time.
     async fn tick(&mut self) {
+        for waiting in self.crowds.stranded() {
+            self.set_due(waiting, self.now());
+        }
         self.choose_watches();
         let elapsed = self.parts.runtime.clock.elapsed();
         if elapsed.saturating_sub(self.quiet_written) >= QUIET {

@@ -42,6 +42,7 @@ mod smtputf8;
 #[allow(dead_code, reason = "as above")]
 mod support;
 mod suppression;
+mod sync_schedule;
 mod tarpits;
 mod templates;
 mod torture;

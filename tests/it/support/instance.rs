@@ -55,6 +55,7 @@ impl Instance {
                     hash: postroom::api::caller::token_hash(TOKEN),
                     created_at: now,
                     expires_at: None,
+                    kind: postroom::domain::user::TokenKind::Machine,
                 })?;
                 Ok::<_, StoreError>(())
             })

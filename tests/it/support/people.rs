@@ -4,7 +4,7 @@ use super::client::Client;
 use super::instance::Instance;
 use postroom::api::caller::token_hash;
 use postroom::domain::time::Timestamp;
-use postroom::domain::user::{Role, Token, User};
+use postroom::domain::user::{Role, Token, TokenKind, User};
 use postroom::store::StoreError;
 
 /// A user and a client that speaks for them.
@@ -38,10 +38,15 @@ impl Instance {
 
     /// Adds a token with a text of the test's choice; gives its id.
     pub async fn token(&self, user: u64, text: &str, expires_at: Option<Timestamp>) -> u64 {
+        self.token_of_kind(user, text, expires_at, TokenKind::Machine).await
+    }
+
+    /// The same for any kind of holder.
+    pub async fn token_of_kind(&self, user: u64, text: &str, expires_at: Option<Timestamp>, kind: TokenKind) -> u64 {
         let hash = token_hash(text);
         let created = self.app.store().write(move |work| {
             let created_at = work.now();
-            let token = Token { id: 0, user_id: user, name: None, hash, created_at, expires_at };
+            let token = Token { id: 0, user_id: user, name: None, hash, created_at, expires_at, kind };
             Ok::<_, StoreError>(work.create_token(token)?.id)
         });
         created.await.expect("the token is stored")

@@ -1,0 +1,8 @@
+//! When mailboxes are synced, and when not: the engine alone, on a clock that the test moves.
+
+mod activity;
+mod changes;
+mod fleet;
+mod refusals;
+mod rig;
+mod watching;
