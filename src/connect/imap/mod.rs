@@ -56,4 +56,6 @@ impl Default for ImapLimits {
 }
 
 #[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
 mod tests;

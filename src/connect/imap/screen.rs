@@ -233,6 +233,33 @@ mod tests {
         assert!(look(&[&b"* OK "[..], &b"(".repeat(500), b"\r\n"].concat(), 1000).is_ok());
     }
 
+    proptest::proptest! {
+        /// Where reads end must not matter (`look` compares), nothing grows, and what is no text does not come through.
+        #[test]
+        fn nothing_upsets_it(
+            parts in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::collection::vec(proptest::num::u8::ANY, 0..20),
+                    proptest::sample::select(vec![
+                        b"* ".to_vec(), b"OK ".to_vec(), b"NO ".to_vec(), b"BYE".to_vec(), b"\r\n".to_vec(),
+                        b"{3}\r\n".to_vec(), b"{0}\r\n".to_vec(), b"{999}\r\n".to_vec(), b"{".to_vec(), b"}\r\n".to_vec(),
+                        b"FETCH (".to_vec(), b"((((".to_vec(), b"a1 ".to_vec(), b"\n".to_vec(),
+                    ]),
+                ],
+                0..40,
+            ),
+        ) {
+            let text = parts.concat();
+            if let Ok(screened) = look(&text, 500) {
+                proptest::prop_assert_eq!(screened.len(), text.len());
+                let changed = text.iter().zip(&screened).filter(|(before, after)| before != after);
+                for (before, after) in changed {
+                    proptest::prop_assert!(*after == b'?' || b"no".contains(&before.to_ascii_lowercase()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_line_without_an_end_is_refused() {
         assert_eq!(look(&vec![b'x'; LINE_LIMIT + 1], u64::MAX), Err(Refused::Line));
