@@ -7,6 +7,7 @@
 //!
 //! - `figures`: medians, rates, the table.
 //! - `load`: an HTTP/1.1 client that costs little; it shares the processor with the server.
+//! - `mailbox`, `mbsync`: a large mailbox in Dovecot, and the peer that pulls it.
 //! - `house`: a served instance with administrators, tokens and mailboxes.
 //! - one file per section.
 
@@ -16,7 +17,10 @@ mod figures;
 mod first_sync;
 mod house;
 mod load;
+mod mailbox;
 mod mailings;
+mod mbsync;
+mod polls;
 mod reads;
 mod start;
 
@@ -38,7 +42,7 @@ mod support {
 
 use figures::Table;
 
-const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sync", "crash"];
+const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sync", "polls", "crash"];
 
 fn main() {
     // `cargo bench` adds `--bench`; `cargo test --benches` must not measure anything.
@@ -64,6 +68,7 @@ fn main() {
                 "reads" => reads::measure(&mut table).await,
                 "mailings" => mailings::measure(&mut table).await,
                 "sync" => first_sync::measure(&mut table).await,
+                "polls" => polls::measure(&mut table).await,
                 _ => crash::measure(&mut table).await,
             }
         });
