@@ -106,3 +106,6 @@ impl SendEngine {
         self.tasks.stop(patience).await
     }
 }
+
+#[cfg(test)]
+mod power_tests;

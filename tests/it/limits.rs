@@ -1,7 +1,11 @@
 //! Sending limits as a mail server sees them: its own clock is the judge.
 
+use crate::support::binary::Home;
+use crate::support::client::Client;
 use crate::support::instance::Instance;
-use postroom::mailserver::{Act, MailServer, Options, Point, Recipients, Rule};
+use crate::support::server::Server;
+use postroom::mailserver::{Act, Count, MailServer, Options, Point, Recipients, Rule};
+use postroom::runtime::{Random as _, SeededRandom};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -53,6 +57,47 @@ async fn no_window_holds_more_than_its_limit_over_restarts_by_the_servers_own_cl
         assert!(window[COUNT] - window[0] >= PERIOD, "more than {COUNT} in {PERIOD} ms: {times:?}");
     }
     postroom.stop().await;
+}
+
+/// The same with the real binary, killed every few seconds: what was in doubt is sent again and counts again.
+/// `POSTROOM_TORTURE=long` kills it every five seconds for ten minutes, with two mailings a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_window_holds_more_than_its_limit_over_kills_by_the_servers_own_clock() {
+    let long = std::env::var("POSTROOM_TORTURE").is_ok_and(|form| form == "long");
+    let (count, period, lives, life, least) = if long { (2, 60, 120, 5_000, 15) } else { (3, 2, 8, 1_300, 9) };
+    let seed = std::env::var("POSTROOM_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(3);
+    println!("seed {seed}: POSTROOM_TEST_SEED={seed} repeats this run");
+    let random = SeededRandom::new(seed);
+    let (sink, home) = (mail_server().await, Home::new());
+    let token = home.administrator();
+    let mut server = Server::start(&home);
+    let client = Client::new(&server.url, Some(&token));
+    let settings = json!({
+        "email": "ann@demo.test", "smtpHost": "127.0.0.1", "smtpPort": sink.smtp().port(), "smtpSsl": false,
+        "sendThreshold": count, "sendPeriod": period, "maxMailingsPerDay": null, "maxMailingsPerWeek": null,
+    });
+    client.create("mailbox", "mailboxes", &settings).await;
+    for number in 0..lives * 3 {
+        let document = json!({"data": {
+            "type": "mailing", "attributes": {"to": ["x@demo.test"], "subject": number.to_string(), "bodyText": "t"},
+            "relationships": {"mailbox": {"data": {"type": "mailbox", "id": 1}}},
+        }});
+        client.post("/api/v2/mailings", &document).await.expect(201);
+    }
+    // Some replies come late, so that kills meet mailings in doubt.
+    sink.script(Rule::new(Point::FinalReply, Act::Delay(Duration::from_millis(300))).count(Count::EveryNth(2)));
+    for _ in 0..lives {
+        tokio::time::sleep(Duration::from_millis(life / 2 + random.below(life))).await;
+        server.kill();
+        server = Server::start(&home);
+    }
+    server.kill();
+    let times: Vec<i64> = sink.accepted().iter().map(|accepted| accepted.at.millis()).collect();
+    println!("{} accepted over {lives} kills", times.len());
+    assert!(times.len() >= least, "too few to mean anything: {}", times.len());
+    for window in times.windows(count + 1) {
+        assert!(window[count] - window[0] >= period * 1000, "more than {count} in {period} s: {times:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
