@@ -90,6 +90,21 @@ impl House {
         serde_json::from_slice(answer.body).expect("JSON")
     }
 
+    /// Uploads an attachment and gives its id.
+    pub async fn upload(&self, name: &str, octets: &[u8]) -> u64 {
+        let head = format!(
+            "POST /api/v2/attachments?filename={name} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Length: {}\r\n\r\n",
+            token(0),
+            octets.len()
+        );
+        let mut connection = Connection::open(self.address).await.expect("the server takes connections");
+        let answer = connection.exchange(&[head.as_bytes(), octets].concat()).await.expect("an answer");
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(answer.body));
+        let made: Value = serde_json::from_slice(answer.body).expect("JSON");
+        made["data"]["id"].as_u64().expect("an id")
+    }
+
     /// Makes a mailbox and gives its id.
     pub async fn mailbox(&self, email: &str, attributes: &Value) -> u64 {
         let document = mailbox(email, attributes);

@@ -44,8 +44,8 @@ pub async fn measure(table: &mut Table) {
         for mailbox in &mailboxes {
             house.change(*mailbox, &json!({"sendDisabled": true})).await;
         }
-        one.push(source(&sink, 1));
-        ten.push(source(&sink, 10));
+        one.push(source(&sink, 1, MAILINGS, SIZE));
+        ten.push(source(&sink, 10, MAILINGS, SIZE));
     }
     let (ours, one, ten) = (Samples::of(ours), Samples::of(one), Samples::of(ten));
     println!("smtp-source: one session {one} /s, ten sessions {ten} /s");
@@ -57,7 +57,7 @@ pub async fn measure(table: &mut Table) {
 }
 
 /// Whether a mailing has not reached its end. Looked for along the way that they go, so that none slips through.
-async fn still_waiting(house: &House) -> bool {
+pub async fn still_waiting(house: &House) -> bool {
     for state in ["scheduled", "queued", "delivering"] {
         let list = format!("/api/v2/mailings?filter[state]={state}&page[size]=1&count=false");
         if house.get(&list).await["data"].as_array().is_some_and(|data| !data.is_empty()) {
@@ -67,9 +67,10 @@ async fn still_waiting(house: &House) -> bool {
     false
 }
 
-fn source(sink: &SmtpSink, sessions: u32) -> f64 {
-    let messages = u32::try_from(MAILINGS).expect("few");
-    let size = u32::try_from(SIZE).expect("small");
+/// What smtp-source sends a second over so many sessions.
+pub fn source(sink: &SmtpSink, sessions: u32, mailings: usize, size: usize) -> f64 {
+    let messages = u32::try_from(mailings).expect("few");
+    let size = u32::try_from(size).expect("small");
     let time = SmtpSource { sessions, messages, size, reuse: true }.run(sink.address).expect("smtp-source is there");
-    rate(MAILINGS, time)
+    rate(mailings, time)
 }

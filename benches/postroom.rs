@@ -22,6 +22,7 @@ mod mailings;
 mod mbsync;
 mod polls;
 mod reads;
+mod sending;
 mod start;
 
 #[allow(dead_code, reason = "the tests' fixtures offer more than is measured")]
@@ -42,7 +43,7 @@ mod support {
 
 use figures::Table;
 
-const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sync", "polls", "crash"];
+const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sending", "sync", "polls", "crash"];
 
 fn main() {
     // `cargo bench` adds `--bench`; `cargo test --benches` must not measure anything.
@@ -67,6 +68,7 @@ fn main() {
                 "creates" => creates::measure(&mut table).await,
                 "reads" => reads::measure(&mut table).await,
                 "mailings" => mailings::measure(&mut table).await,
+                "sending" => sending::measure(&mut table).await,
                 "sync" => first_sync::measure(&mut table).await,
                 "polls" => polls::measure(&mut table).await,
                 _ => crash::measure(&mut table).await,

@@ -147,7 +147,7 @@ async fn cut_at_every_sync(policy: &'static str) {
             let mut disk = prepared.restarted(cut);
             send_from(&disk).await;
             let mut in_doubt = check_records(&disk, &sink, cut);
-            partly |= (1..MAILINGS as usize).contains(&copies(&sink).len());
+            partly |= (1..MAILINGS).contains(&(copies(&sink).len() as u64));
             if second > 0 {
                 disk = disk.restarted(second);
                 send_from(&disk).await;
