@@ -1,8 +1,8 @@
 use super::folder::Folder;
+use super::numbering::Numbering;
 use super::store::Unknown;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -15,18 +15,17 @@ pub(super) struct Account {
     pub address: String,
     password: Mutex<SecretString>,
     folders: Mutex<BTreeMap<String, Folder>>,
-    /// Where new folders get their UIDVALIDITY from: a number that no other folder of the server has had.
-    validity: Arc<AtomicU32>,
+    numbering: Arc<Numbering>,
     changed: Notify,
 }
 
 impl Account {
-    pub fn new(address: String, password: &str, validity: Arc<AtomicU32>) -> Self {
+    pub fn new(address: String, password: &str, numbering: Arc<Numbering>) -> Self {
         let account = Self {
             address,
             password: Mutex::new(password.into()),
             folders: Mutex::default(),
-            validity,
+            numbering,
             changed: Notify::new(),
         };
         account.insert("INBOX", None);
@@ -92,8 +91,7 @@ impl Account {
         let mut folders = self.folders();
         let room = folders.len() < MAX_FOLDERS && !folders.contains_key(name);
         if room {
-            let validity = self.validity.fetch_add(1, Ordering::Relaxed);
-            folders.insert(name.to_owned(), Folder::new(validity, special_use));
+            folders.insert(name.to_owned(), Folder::new(self.numbering.clone(), special_use));
         }
         room
     }

@@ -1,4 +1,6 @@
+use super::departed::Departed;
 use super::flags::Flags;
+use super::numbering::Numbering;
 use crate::domain::time::Timestamp;
 use std::sync::Arc;
 
@@ -11,8 +13,10 @@ pub struct StoredMessage {
     pub date: Timestamp,
     /// The message byte for byte.
     pub raw: Arc<[u8]>,
-    /// The folder's version with which this message or its flags last changed.
-    pub(super) changed: u64,
+    /// No other message of the server has it (X-GM-MSGID at Gmail).
+    pub number: u64,
+    /// The folder's [`super::MailServer::mod_sequence`] with which this message came or its flags last changed.
+    pub mod_sequence: u64,
 }
 
 /// The messages of one folder in the order of their UIDs, and what a session needs to notice changes.
@@ -20,18 +24,31 @@ pub struct StoredMessage {
 pub(super) struct Folder {
     pub uid_validity: u32,
     pub uid_next: u32,
-    /// Grows with every change, so that an unchanged folder costs a session one comparison.
+    /// Grows with every change, so that an unchanged folder costs a session one comparison: the highest mod-sequence
+    /// (RFC 7162).
     pub version: u64,
     /// UIDs from here on have not been shown to any session that selected the folder for writing.
     pub recent_from: u32,
     /// `\Sent` and the like (RFC 6154).
     pub special_use: Option<&'static str>,
     messages: Vec<StoredMessage>,
+    departed: Departed,
+    numbering: Arc<Numbering>,
 }
 
 impl Folder {
-    pub fn new(uid_validity: u32, special_use: Option<&'static str>) -> Self {
-        Self { uid_validity, uid_next: 1, version: 0, recent_from: 1, special_use, messages: Vec::new() }
+    pub fn new(numbering: Arc<Numbering>, special_use: Option<&'static str>) -> Self {
+        Self {
+            uid_validity: numbering.uid_validity(),
+            uid_next: 1,
+            // Mod-sequences are positive.
+            version: 1,
+            recent_from: 1,
+            special_use,
+            messages: Vec::new(),
+            departed: Departed::default(),
+            numbering,
+        }
     }
 
     pub fn messages(&self) -> &[StoredMessage] {
@@ -45,22 +62,23 @@ impl Folder {
     pub fn append(&mut self, raw: Arc<[u8]>, flags: Flags, date: Timestamp) -> u32 {
         let uid = self.uid_next;
         self.uid_next = self.uid_next.saturating_add(1);
+        let number = self.numbering.message();
         self.version += 1;
-        self.messages.push(StoredMessage { uid, flags, date, raw, changed: self.version });
+        self.messages.push(StoredMessage { uid, flags, date, raw, number, mod_sequence: self.version });
         uid
     }
 
-    /// Changes the flags of a message and returns what they are then; a change to nothing new is no change.
-    pub fn set_flags(&mut self, uid: u32, change: impl FnOnce(&mut Flags)) -> Option<&Flags> {
+    /// Changes the flags of a message and returns it as it is then; a change to nothing new is no change.
+    pub fn set_flags(&mut self, uid: u32, change: impl FnOnce(&mut Flags)) -> Option<&StoredMessage> {
         let index = self.messages.binary_search_by_key(&uid, |message| message.uid).ok()?;
         let message = &mut self.messages[index];
         let before = message.flags.clone();
         change(&mut message.flags);
         if message.flags != before {
             self.version += 1;
-            message.changed = self.version;
+            message.mod_sequence = self.version;
         }
-        Some(&message.flags)
+        Some(message)
     }
 
     /// Takes messages out and returns their UIDs.
@@ -75,18 +93,26 @@ impl Folder {
         });
         if !gone.is_empty() {
             self.version += 1;
+            self.departed.add(self.version, &gone, self.numbering.expunged_kept);
         }
         gone
+    }
+
+    /// The UIDs that left after a mod-sequence, ascending. If that is too long ago to know, all that ever left.
+    pub fn departed_after(&self, mod_sequence: u64) -> Vec<u32> {
+        let all = || (1..self.uid_next).filter(|&uid| self.message(uid).is_none()).collect();
+        self.departed.after(mod_sequence).unwrap_or_else(all)
     }
 
     pub fn renumber(&mut self, uid_validity: u32) {
         self.uid_validity = uid_validity;
         self.version += 1;
+        self.departed = Departed::default();
         self.uid_next = 1;
         self.recent_from = 1;
         for message in &mut self.messages {
             message.uid = self.uid_next;
-            message.changed = self.version;
+            message.mod_sequence = self.version;
             self.uid_next += 1;
         }
     }

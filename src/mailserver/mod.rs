@@ -9,12 +9,14 @@
 //! It opens its own listeners (the one room beside `net/` that touches sockets) and calls only `domain` and `runtime`.
 
 mod account;
+mod departed;
 mod flags;
 mod folder;
 mod gate;
 mod imap;
 mod journal;
 mod listener;
+mod numbering;
 mod options;
 mod plain;
 mod script;
@@ -128,6 +130,12 @@ impl MailServer {
     /// What a folder holds, in the order of UIDs.
     pub fn messages(&self, address: &str, folder: &str) -> Result<Vec<StoredMessage>, Unknown> {
         self.shared.store.account(address)?.read(folder, |folder| folder.messages().to_vec())
+    }
+
+    /// The highest mod-sequence of a folder (RFC 7162): it grows with every message that comes or goes and every change of
+    /// flags, whether IMAP tells of it or not.
+    pub fn mod_sequence(&self, address: &str, folder: &str) -> Result<u64, Unknown> {
+        self.shared.store.account(address)?.read(folder, |folder| folder.version)
     }
 
     /// Replaces the flags of a message and wakes IDLE; `false` if there is no such UID.

@@ -45,8 +45,45 @@ pub struct Options {
     pub patience: Duration,
     /// What EHLO announces beyond the usual, or keeps quiet.
     pub smtp_capabilities: Capabilities,
-    /// What CAPABILITY announces beyond the usual, or keeps quiet. An extra `LOGINDISABLED` also disables LOGIN.
+    /// What CAPABILITY announces beyond the usual, or keeps quiet. An extra `LOGINDISABLED` also disables LOGIN; an extra
+    /// `ENABLE`, `CONDSTORE` or `QRESYNC` is not only announced but done. The presets ([`Options::qresync`]) say which
+    /// words go together.
     pub imap_capabilities: Capabilities,
+    /// How many expunged UIDs a folder remembers; of older ones QRESYNC says all that are not there. Default: 10,000.
+    pub expunged_kept: usize,
+    /// ENABLE answers that it enabled nothing, and enables nothing. Default: false.
+    pub enables_nothing: bool,
+    /// The folders keep no mod-sequences (NOMODSEQ), whatever is announced. Default: false.
+    pub no_mod_sequences: bool,
+}
+
+/// What IMAP offers unless told otherwise, beyond STARTTLS and the ways to log in.
+pub(super) const IMAP_USUAL: [&str; 9] =
+    ["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "IDLE", "UIDPLUS", "SPECIAL-USE", "UNSELECT", "MOVE"];
+
+/// Presets for the kinds of IMAP servers there are. `Options::default()` is one with the usual extensions, but without
+/// mod-sequences.
+impl Options {
+    /// `IMAP4rev1` (RFC 3501) and nothing else.
+    pub fn plain() -> Self {
+        Self { imap_capabilities: Capabilities::without(&IMAP_USUAL[1..]), ..Self::default() }
+    }
+
+    /// The usual extensions and CONDSTORE (RFC 7162).
+    pub fn condstore() -> Self {
+        Self { imap_capabilities: Capabilities::with(&["CONDSTORE", "ENABLE"]), ..Self::default() }
+    }
+
+    /// The usual extensions, CONDSTORE and QRESYNC (RFC 7162).
+    pub fn qresync() -> Self {
+        Self { imap_capabilities: Capabilities::with(&["CONDSTORE", "ENABLE", "QRESYNC"]), ..Self::default() }
+    }
+
+    /// Whether IMAP offers an extension.
+    pub(super) fn offers(&self, word: &str) -> bool {
+        let usual = IMAP_USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(word));
+        self.imap_capabilities.adds(word) || (usual && !self.imap_capabilities.hides(word))
+    }
 }
 
 /// Whom RCPT accepts.
@@ -119,6 +156,9 @@ impl Default for Options {
             patience: Duration::from_mins(30),
             smtp_capabilities: Capabilities::default(),
             imap_capabilities: Capabilities::default(),
+            expunged_kept: 10_000,
+            enables_nothing: false,
+            no_mod_sequences: false,
         }
     }
 }

@@ -1,8 +1,8 @@
 use super::account::Account;
+use super::numbering::Numbering;
 use super::options::Options;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// There is no such account, or no such folder in it.
@@ -27,15 +27,12 @@ impl std::error::Error for Unknown {}
 /// All accounts, by address in lower case. Each account has a lock of its own.
 pub(super) struct Store {
     accounts: RwLock<HashMap<String, Arc<Account>>>,
-    validity: Arc<AtomicU32>,
+    numbering: Arc<Numbering>,
 }
 
 impl Store {
-    /// UIDVALIDITY begins at the clock's seconds, so that a server started later never repeats an earlier one's.
     pub fn new(options: &Options) -> Self {
-        let seconds = options.clock.now().millis().div_euclid(1_000);
-        let first = u32::try_from(seconds).unwrap_or(1).max(1);
-        Self { accounts: RwLock::default(), validity: Arc::new(AtomicU32::new(first)) }
+        Self { accounts: RwLock::default(), numbering: Arc::new(Numbering::new(options)) }
     }
 
     pub fn add_account(&self, address: &str, password: &str) {
@@ -44,7 +41,7 @@ impl Store {
         if let Some(account) = accounts.get(&key) {
             account.set_password(password);
         } else {
-            let account = Account::new(key.clone(), password, self.validity.clone());
+            let account = Account::new(key.clone(), password, self.numbering.clone());
             accounts.insert(key, Arc::new(account));
         }
     }

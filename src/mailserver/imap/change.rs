@@ -1,5 +1,6 @@
 use super::folders::folder_name;
 use super::parse::{Cursor, Fault};
+use super::sequence::written;
 use super::session::{Outcome, Session};
 use crate::mailserver::flags::Flags;
 
@@ -9,6 +10,12 @@ impl Session {
         arguments.space()?;
         let set = arguments.sequence_set()?;
         arguments.space()?;
+        let mut unchanged_since = None;
+        if arguments.take("(UNCHANGEDSINCE ") {
+            unchanged_since = Some(arguments.mod_sequence()?);
+            arguments.expect(") ")?;
+            self.speaks_of_mod_sequences()?;
+        }
         let sign = if arguments.take("+") {
             Some(true)
         } else if arguments.take("-") {
@@ -21,25 +28,36 @@ impl Session {
         arguments.space()?;
         let given = arguments.flags()?;
         arguments.end()?;
+        let dialect = self.dialect();
         let selected = self.writable()?;
         let mut said = Vec::new();
+        let mut modified = Vec::new();
         for place in selected.chosen(&set, by_uid) {
             let changed = selected.change(|folder| {
-                let flags = folder.set_flags(place.uid, |flags| match sign {
+                let held = folder.message(place.uid)?.mod_sequence;
+                if unchanged_since.is_some_and(|since| held > since) {
+                    modified.push(if by_uid { place.uid } else { place.sequence });
+                    return None;
+                }
+                let message = folder.set_flags(place.uid, |flags| match sign {
                     Some(true) => given.iter().for_each(|flag| flags.insert(flag)),
                     Some(false) => given.iter().for_each(|flag| flags.remove(flag)),
                     None => *flags = given.clone(),
                 });
-                flags.cloned()
+                message.cloned()
             })?;
-            if let Some(flags) = changed.filter(|_| !silent) {
-                let flags = selected.flags(place.uid, &flags);
-                let uid = if by_uid { format!("UID {} ", place.uid) } else { String::new() };
-                said.push(format!("* {} FETCH ({uid}FLAGS ({flags}))\r\n", place.sequence));
-            }
+            let Some(message) = changed else { continue };
+            let told = match (silent, dialect.mod_sequences) {
+                (true, false) => continue,
+                (true, true) => format!("MODSEQ ({})", message.mod_sequence),
+                (false, _) => selected.told(&message, dialect),
+            };
+            let uid = if by_uid || dialect.vanished { format!("UID {} ", place.uid) } else { String::new() };
+            said.push(format!("* {} FETCH ({uid}{told})\r\n", place.sequence));
         }
         self.wire.put(said.concat());
-        Ok("STORE done".into())
+        let note = if modified.is_empty() { String::new() } else { format!("[MODIFIED {}] ", written(&modified)) };
+        Ok(note + "STORE done")
     }
 
     /// COPY, and MOVE (RFC 6851), which also removes the originals.
@@ -77,7 +95,7 @@ impl Session {
             self.wire.put(format!("* OK {note}Moved\r\n"));
         }
         self.remove(|uid| uids.binary_search(&uid).is_ok())?;
-        Ok("MOVE done".into())
+        Ok(self.highest()? + "MOVE done")
     }
 
     /// EXPUNGE, and UID EXPUNGE (RFC 4315) for some of the messages that are marked `\Deleted`.
@@ -96,17 +114,16 @@ impl Session {
         })?;
         let wanted = |uid| ranges.as_ref().is_none_or(|ranges| ranges.contains(uid));
         self.remove(|uid| marked.binary_search(&uid).is_ok() && wanted(uid))?;
-        Ok("EXPUNGE done".into())
+        Ok(self.highest()? + "EXPUNGE done")
     }
 
     /// Removes messages from the selected folder and tells the client, last first.
     fn remove(&mut self, unwanted: impl Fn(u32) -> bool) -> Result<(), Fault> {
+        let dialect = self.dialect();
         let selected = self.writable()?;
         let gone = selected.change(|folder| folder.remove(|message| unwanted(message.uid)))?;
-        let places: Vec<u32> = gone.iter().rev().filter_map(|&uid| selected.forget(uid)).collect();
-        for place in places {
-            self.wire.put(format!("* {place} EXPUNGE\r\n"));
-        }
+        let said = selected.forget(&gone, dialect);
+        self.wire.put(said);
         Ok(())
     }
 

@@ -13,13 +13,30 @@ impl Session {
         let set = arguments.sequence_set()?;
         arguments.space()?;
         let mut items = Item::list(arguments)?;
+        let since = self.changed_since(arguments, by_uid)?;
         arguments.end()?;
+        if since.is_some() && !items.contains(&Item::ModSequence) {
+            items.push(Item::ModSequence);
+        }
+        if items.contains(&Item::ModSequence) {
+            self.speaks_of_mod_sequences()?;
+        } else if self.dialect().mod_sequences && items.contains(&Item::Flags) {
+            items.push(Item::ModSequence);
+        }
         let selected = self.selected()?;
         if by_uid && !items.contains(&Item::Uid) {
             items.insert(0, Item::Uid);
         }
         let sees = !selected.read_only && items.iter().any(|item| matches!(item, Item::Section { peek: false, .. }));
-        for place in selected.chosen(&set, by_uid) {
+        let mut places = selected.chosen(&set, by_uid);
+        if let Some(since) = since {
+            selected.keep_changed(&mut places, since.mod_sequence)?;
+            if since.vanished {
+                let vanished = selected.vanished_of(&set, since.mod_sequence)?;
+                self.wire.put(vanished);
+            }
+        }
+        for place in places {
             let Some((message, seen_now)) = self.selected()?.message(place.uid, sees)? else { continue };
             self.put_message(place, &message, &items, seen_now).await?;
         }
@@ -33,7 +50,10 @@ impl Session {
         items: &[Item],
         seen_now: bool,
     ) -> Result<(), Fault> {
-        let flags = self.selected()?.flags(message.uid, &message.flags);
+        let dialect = self.dialect();
+        let selected = self.selected()?;
+        let flags = selected.flags(message.uid, &message.flags);
+        let told = selected.told(message, dialect);
         self.wire.put(format!("* {} FETCH (", place.sequence));
         for (index, item) in items.iter().enumerate() {
             let gap = if index == 0 { "" } else { " " };
@@ -42,6 +62,7 @@ impl Session {
                 Item::Flags => self.wire.put(format!("{gap}FLAGS ({flags})")),
                 Item::InternalDate => self.wire.put(format!("{gap}INTERNALDATE \"{}\"", date(message.date))),
                 Item::Size => self.wire.put(format!("{gap}RFC822.SIZE {}", message.raw.len())),
+                Item::ModSequence => self.wire.put(format!("{gap}MODSEQ ({})", message.mod_sequence)),
                 Item::Section { label, section, partial, .. } => {
                     self.wire.put(format!("{gap}{label} "));
                     self.put_literal(message, section, *partial).await?;
@@ -49,7 +70,7 @@ impl Session {
             }
         }
         if seen_now && !items.contains(&Item::Flags) {
-            self.wire.put(format!(" FLAGS ({flags})"));
+            self.wire.put(format!(" {told}"));
         }
         self.wire.put(")\r\n");
         self.wire.relieve().await?;
@@ -79,6 +100,15 @@ impl Selected {
         let ranges = set.resolve(self.last(by_uid));
         let number = |place: &Place| if by_uid { place.uid } else { place.sequence };
         self.places().filter(|place| ranges.contains(number(place))).collect()
+    }
+
+    /// Keeps the places of messages that came or changed after a mod-sequence.
+    fn keep_changed(&self, places: &mut Vec<Place>, mod_sequence: u64) -> Result<(), Fault> {
+        self.account.read(&self.folder, |folder| {
+            let changed = |uid| folder.message(uid).is_some_and(|message| message.mod_sequence > mod_sequence);
+            places.retain(|place| changed(place.uid));
+        })?;
+        Ok(())
     }
 
     /// A message as it is now, marked as seen if so wished, and whether it was not seen before. `None` if another

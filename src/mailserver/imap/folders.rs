@@ -48,6 +48,13 @@ impl Session {
             arguments.space()?;
         }
         arguments.end()?;
+        if wanted.iter().any(|item| item == "HIGHESTMODSEQ") {
+            if !self.offers_mod_sequences() {
+                return Err(Fault::Bad("Unknown status item"));
+            }
+            self.enabled.condstore = true;
+        }
+        let keeps = !self.shared.options.no_mod_sequences;
         let items = account.read(&name, |folder| {
             let recent = || folder.messages().iter().filter(|message| message.uid >= folder.recent_from).count();
             let unseen = || folder.messages().iter().filter(|message| !message.flags.contains("\\Seen")).count();
@@ -56,6 +63,7 @@ impl Session {
                 "RECENT" => Some(format!("RECENT {}", recent())),
                 "UNSEEN" => Some(format!("UNSEEN {}", unseen())),
                 "UIDNEXT" => Some(format!("UIDNEXT {}", folder.uid_next)),
+                "HIGHESTMODSEQ" => Some(format!("HIGHESTMODSEQ {}", if keeps { folder.version } else { 0 })),
                 "UIDVALIDITY" => Some(format!("UIDVALIDITY {}", folder.uid_validity)),
                 _ => None,
             };
@@ -69,10 +77,23 @@ impl Session {
     pub(super) fn select(&mut self, arguments: &mut Cursor<'_>, read_only: bool) -> Outcome {
         let account = self.account()?;
         // RFC 3501 section 6.3.1: a SELECT that fails leaves nothing selected.
-        self.selected = None;
+        let closed = self.selected.take().is_some() && self.enabled.qresync;
+        if closed {
+            self.wire.put("* OK [CLOSED] Previous folder closed\r\n");
+        }
         let name = folder_name(arguments)?;
+        let parameters = self.select_parameters(arguments)?;
         arguments.end()?;
-        let (selected, said) = Selected::open(account, &name, read_only)?;
+        let (offers, keeps) = (self.offers_mod_sequences(), !self.shared.options.no_mod_sequences);
+        let highest = |highest| match (offers, keeps) {
+            (true, true) => format!("* OK [HIGHESTMODSEQ {highest}] Highest\r\n"),
+            (true, false) => "* OK [NOMODSEQ] No mod-sequences\r\n".to_owned(),
+            (false, _) => String::new(),
+        };
+        let (selected, mut said) = Selected::open(account, &name, read_only, highest)?;
+        if let Some(known) = parameters.known.filter(|_| keeps) {
+            said += &selected.catch_up(&known)?;
+        }
         self.selected = Some(selected);
         self.wire.put(said);
         Ok(if read_only { "[READ-ONLY] EXAMINE done" } else { "[READ-WRITE] SELECT done" }.into())

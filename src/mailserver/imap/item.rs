@@ -12,6 +12,8 @@ pub(super) enum Item {
     Flags,
     InternalDate,
     Size,
+    /// RFC 7162.
+    ModSequence,
     Section {
         /// As the response names it: `BODY[HEADER]<0>`.
         label: String,
@@ -64,6 +66,7 @@ impl Item {
             "FLAGS" => items.push(Self::Flags),
             "INTERNALDATE" => items.push(Self::InternalDate),
             "RFC822.SIZE" => items.push(Self::Size),
+            "MODSEQ" => items.push(Self::ModSequence),
             "FAST" => items.extend([Self::Flags, Self::InternalDate, Self::Size]),
             "RFC822" => items.push(whole(Section::All, false)),
             "RFC822.HEADER" => items.push(whole(Section::Header, true)),

@@ -1,5 +1,6 @@
 use super::parse::{Cursor, Fault};
 use super::session::{Outcome, Session};
+use crate::mailserver::options::IMAP_USUAL;
 use crate::mailserver::plain::plain_credentials;
 use crate::mailserver::script::{Point, dropped};
 use crate::mailserver::wire::Line;
@@ -13,8 +14,7 @@ const MAX_FAILURES: u32 = 5;
 impl Session {
     pub(super) fn capabilities(&self) -> String {
         let options = &self.shared.options;
-        let mut usual =
-            vec!["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "IDLE", "UIDPLUS", "SPECIAL-USE", "UNSELECT", "MOVE"];
+        let mut usual = IMAP_USUAL.to_vec();
         if options.tls.is_some() && !self.wire.secure() {
             usual.push("STARTTLS");
         }

@@ -91,6 +91,12 @@ impl<'a> Cursor<'a> {
         self.run(|byte| byte.is_ascii_digit())?.parse().map_err(|_| Fault::Bad("Number out of range"))
     }
 
+    /// A mod-sequence: 63 bits (RFC 7162 section 7).
+    pub fn mod_sequence(&mut self) -> Result<u64, Fault> {
+        let number = self.run(|byte| byte.is_ascii_digit())?.parse::<i64>();
+        number.ok().and_then(|number| number.try_into().ok()).ok_or(Fault::Bad("Number out of range"))
+    }
+
     pub fn sequence_set(&mut self) -> Result<SequenceSet, Fault> {
         let text = self.run(|byte| byte.is_ascii_digit() || b":,*".contains(&byte))?;
         SequenceSet::parse(text).ok_or(Fault::Bad("Bad sequence set"))

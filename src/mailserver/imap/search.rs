@@ -26,6 +26,8 @@ enum Key {
     Smaller(usize),
     Header(String, String),
     Body(String),
+    /// Came or changed at this mod-sequence or later (RFC 7162 section 3.1.5).
+    ModSequence(u64),
     Text(String),
 }
 
@@ -35,6 +37,7 @@ impl Session {
         {
             return Err(Fault::No("[BADCHARSET (UTF-8 US-ASCII)] Unknown charset".into()));
         }
+        let (offers, keeps) = (self.offers_mod_sequences(), !self.shared.options.no_mod_sequences);
         let selected = self.selected()?;
         let mut keys = Vec::new();
         while !arguments.at_end() {
@@ -45,13 +48,23 @@ impl Session {
             return Err(Fault::Bad("Nothing to search for"));
         }
         let key = Key::All(keys);
+        let asks = key.asks_for_mod_sequences();
+        if asks && !(offers && keeps) {
+            return Err(Fault::Bad("No mod-sequences here"));
+        }
+        let mut highest = 0;
         let mut found = vec!["* SEARCH".to_owned()];
         for place in selected.places() {
             // One message at a time, so that a long search does not lock others out.
             let message = selected.account.read(&selected.folder, |folder| folder.message(place.uid).cloned())?;
-            if message.is_some_and(|message| key.fits(selected, place, &message)) {
+            if let Some(message) = message.filter(|message| key.fits(selected, place, message)) {
+                highest = highest.max(message.mod_sequence);
                 found.push(if by_uid { place.uid } else { place.sequence }.to_string());
             }
+        }
+        self.enabled.condstore |= asks;
+        if asks && highest > 0 {
+            found.push(format!("(MODSEQ {highest})"));
         }
         self.wire.put(found.join(" ") + "\r\n");
         Ok("SEARCH done".into())
@@ -124,10 +137,30 @@ impl Key {
                 cursor.space()?;
                 Self::Header(name, cursor.astring()?)
             }
+            "MODSEQ" => {
+                // One mod-sequence stands for all flags of a message; the name of one of them changes nothing.
+                if cursor.peek() == Some(b'"') {
+                    cursor.astring()?;
+                    cursor.space()?;
+                    cursor.atom()?;
+                    cursor.space()?;
+                }
+                Self::ModSequence(cursor.mod_sequence()?)
+            }
             "BODY" => Self::Body(cursor.astring()?),
             "TEXT" => Self::Text(cursor.astring()?),
             _ => return Err(Fault::Bad("Unknown search key")),
         })
+    }
+
+    fn asks_for_mod_sequences(&self) -> bool {
+        match self {
+            Self::All(keys) => keys.iter().any(Self::asks_for_mod_sequences),
+            Self::Not(key) => key.asks_for_mod_sequences(),
+            Self::Either(one, other) => one.asks_for_mod_sequences() || other.asks_for_mod_sequences(),
+            Self::ModSequence(_) => true,
+            _ => false,
+        }
     }
 
     fn fits(&self, view: &Selected, place: Place, message: &StoredMessage) -> bool {
@@ -141,6 +174,7 @@ impl Key {
             Self::Recent => view.is_recent(place.uid),
             Self::Since(day) => message.date >= *day,
             Self::Before(day) => message.date < *day,
+            Self::ModSequence(least) => message.mod_sequence >= *least,
             Self::Larger(size) => message.raw.len() > *size,
             Self::Smaller(size) => message.raw.len() < *size,
             Self::Header(name, wanted) => header::fields(header::split(&message.raw).0)

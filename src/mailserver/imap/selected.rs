@@ -1,8 +1,10 @@
 use super::parse::Fault;
+use super::resync::Dialect;
+use super::sequence::written;
 use super::session::Session;
 use crate::mailserver::account::Account;
 use crate::mailserver::flags::Flags;
-use crate::mailserver::folder::Folder;
+use crate::mailserver::folder::{Folder, StoredMessage};
 use crate::mailserver::store::Unknown;
 use std::io;
 use std::sync::Arc;
@@ -29,8 +31,14 @@ pub(super) struct Place {
 }
 
 impl Selected {
-    /// Opens a folder; returns the untagged responses of SELECT too.
-    pub fn open(account: Arc<Account>, name: &str, read_only: bool) -> Result<(Self, String), Unknown> {
+    /// Opens a folder; returns the untagged responses of SELECT too. `highest` turns the highest mod-sequence into the
+    /// one that tells of it.
+    pub fn open(
+        account: Arc<Account>,
+        name: &str,
+        read_only: bool,
+        highest: impl FnOnce(u64) -> String,
+    ) -> Result<(Self, String), Unknown> {
         let opened = account.change(name, |folder| {
             let recent_from = folder.recent_from;
             if !read_only {
@@ -45,6 +53,7 @@ impl Selected {
             }
             said.push(format!("* OK [UIDVALIDITY {}] UIDs valid\r\n", folder.uid_validity));
             said.push(format!("* OK [UIDNEXT {}] Next UID\r\n", folder.uid_next));
+            said.push(highest(folder.version));
             said.push(if read_only { "* OK [PERMANENTFLAGS ()] None\r\n" } else { PERMANENT_FLAGS }.to_owned());
             (uids, folder.uid_validity, folder.version, recent_from, said.concat())
         });
@@ -74,6 +83,13 @@ impl Selected {
         if self.is_recent(uid) { format!("\\Recent{gap}{shown}") } else { shown }
     }
 
+    /// A message's flags and, if so wished, their mod-sequence, as the items of a FETCH response.
+    pub fn told(&self, message: &StoredMessage, dialect: Dialect) -> String {
+        let flags = self.flags(message.uid, &message.flags);
+        let told = format!("FLAGS ({flags})");
+        if dialect.mod_sequences { format!("{told} MODSEQ ({})", message.mod_sequence) } else { told }
+    }
+
     /// Changes the folder; the client hears of it from the command that does so, and not again as news.
     pub fn change<T>(&mut self, work: impl FnOnce(&mut Folder) -> T) -> Result<T, Unknown> {
         let known = self.version;
@@ -87,21 +103,33 @@ impl Selected {
         Ok(result)
     }
 
-    /// Forgets a message that the client is told of in the same breath; returns its place.
-    pub fn forget(&mut self, uid: u32) -> Option<u32> {
-        let index = self.uids.binary_search(&uid).ok()?;
-        self.uids.remove(index);
-        u32::try_from(index + 1).ok()
+    /// Forgets messages (ascending); returns the responses that tell the client so, in the same breath.
+    pub fn forget(&mut self, uids: &[u32], dialect: Dialect) -> String {
+        let mut gone = Vec::with_capacity(uids.len());
+        let mut places = Vec::with_capacity(uids.len());
+        for (sequence, uid) in (1_u32..).zip(&self.uids) {
+            if uids.binary_search(uid).is_ok() {
+                gone.push(*uid);
+                places.push(sequence);
+            }
+        }
+        self.uids.retain(|uid| gone.binary_search(uid).is_err());
+        if dialect.vanished {
+            return if gone.is_empty() { String::new() } else { format!("* VANISHED {}\r\n", written(&gone)) };
+        }
+        // From the end, so that a number said does not move the ones to come.
+        let said: Vec<String> = places.iter().rev().map(|place| format!("* {place} EXPUNGE\r\n")).collect();
+        said.concat()
     }
 
     /// What has changed since the client was last told: EXPUNGE, EXISTS, RECENT and flags, to be said in this order.
     /// `None` if the folder is gone or numbered anew, after which a session cannot go on.
-    pub fn news(&mut self) -> Option<String> {
+    pub fn news(&mut self, dialect: Dialect) -> Option<String> {
         let account = self.account.clone();
-        account.read(&self.folder.clone(), |folder| self.compare(folder)).ok().flatten()
+        account.read(&self.folder.clone(), |folder| self.compare(folder, dialect)).ok().flatten()
     }
 
-    fn compare(&mut self, folder: &Folder) -> Option<String> {
+    fn compare(&mut self, folder: &Folder, dialect: Dialect) -> Option<String> {
         if folder.uid_validity != self.uid_validity {
             return None;
         }
@@ -111,11 +139,7 @@ impl Selected {
         let mut said = Vec::new();
         let before = self.uids.len();
         let gone: Vec<u32> = self.uids.iter().copied().filter(|&uid| folder.message(uid).is_none()).collect();
-        // From the end, so that a number said does not move the ones to come.
-        for uid in gone.into_iter().rev() {
-            let place = self.forget(uid)?;
-            said.push(format!("* {place} EXPUNGE\r\n"));
-        }
+        said.push(self.forget(&gone, dialect));
         let known = self.uids.last().copied().unwrap_or(0);
         let kept = self.uids.len();
         self.uids.extend(folder.messages().iter().map(|message| message.uid).filter(|&uid| uid > known));
@@ -125,9 +149,9 @@ impl Selected {
         }
         for place in self.places().take(kept) {
             let Some(message) = folder.message(place.uid) else { continue };
-            if message.changed > self.version {
-                let flags = self.flags(place.uid, &message.flags);
-                said.push(format!("* {} FETCH (UID {} FLAGS ({flags}))\r\n", place.sequence, place.uid));
+            if message.mod_sequence > self.version {
+                let told = self.told(message, dialect);
+                said.push(format!("* {} FETCH (UID {} {told})\r\n", place.sequence, place.uid));
             }
         }
         self.version = folder.version;
@@ -156,8 +180,9 @@ impl Session {
 
     /// Tells the client what others changed in its folder.
     pub(super) fn tell_news(&mut self) -> io::Result<()> {
+        let dialect = self.dialect();
         let Some(selected) = &mut self.selected else { return Ok(()) };
-        if let Some(news) = selected.news() {
+        if let Some(news) = selected.news(dialect) {
             self.wire.put(news);
             return Ok(());
         }

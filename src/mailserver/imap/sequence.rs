@@ -42,6 +42,19 @@ impl SequenceSet {
     }
 }
 
+/// Numbers (ascending) as a set, the shortest there is: `2:4,9`.
+pub(super) fn written(numbers: &[u32]) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut() {
+            Some((_, end)) if number == end.saturating_add(1) => *end = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let range = |(from, to): (u32, u32)| if from == to { from.to_string() } else { format!("{from}:{to}") };
+    ranges.into_iter().map(range).collect::<Vec<_>>().join(",")
+}
+
 /// A resolved set.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(u32, u32)>);
@@ -66,6 +79,7 @@ mod tests {
         let ranges = set("2:3,6").resolve(9);
         let held: Vec<u32> = (0..9).filter(|&number| ranges.contains(number)).collect();
         assert_eq!(held, [2, 3, 6]);
+        assert_eq!((written(&[2, 3, 4, 9, 11, 12]), written(&[])), ("2:4,9,11:12".into(), String::new()));
         for bad in ["", "0", "1,", "a", "1:2:3", "-1", "+1", "4294967296", ":"] {
             assert_eq!(SequenceSet::parse(bad), None, "{bad}");
         }

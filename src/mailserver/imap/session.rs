@@ -1,4 +1,5 @@
 use super::parse::{Cursor, Fault, announced};
+use super::resync::Enabled;
 use super::selected::Selected;
 use crate::mailserver::Shared;
 use crate::mailserver::account::Account;
@@ -15,7 +16,7 @@ const MAX_LITERAL: usize = 4 << 10;
 const MAX_COMMAND: usize = 64 << 10;
 
 /// The commands, by the names that rules know them by.
-const VERBS: &str = "APPEND AUTHENTICATE CAPABILITY CHECK CLOSE COPY CREATE DELETE EXAMINE EXPUNGE FETCH ID IDLE LIST \
+const VERBS: &str = "APPEND AUTHENTICATE CAPABILITY CHECK CLOSE COPY CREATE DELETE ENABLE EXAMINE EXPUNGE FETCH ID IDLE LIST \
     LOGIN LOGOUT LSUB MOVE NOOP RENAME SEARCH SELECT STARTTLS STATUS STORE SUBSCRIBE UID UNSELECT UNSUBSCRIBE";
 
 /// What the tagged OK says, or why there is none.
@@ -27,6 +28,7 @@ pub(in crate::mailserver) struct Session {
     pub(super) wire: Wire,
     pub(super) user: Option<Arc<Account>>,
     pub(super) selected: Option<Selected>,
+    pub(super) enabled: Enabled,
     /// Failed logins.
     pub(super) failures: u32,
     /// The tag of the command at hand.
@@ -47,6 +49,7 @@ impl Session {
             wire,
             user: None,
             selected: None,
+            enabled: Enabled::default(),
             failures: 0,
             tag: String::new(),
             after: Vec::new(),
@@ -165,6 +168,7 @@ impl Session {
             (_, true) => Err(Fault::Bad("Not a UID command")),
             ("SELECT" | "EXAMINE", _) => self.select(cursor, verb == "EXAMINE"),
             ("APPEND", _) => self.append(cursor),
+            ("ENABLE", _) => self.enable(cursor),
             ("LIST" | "LSUB", _) => self.list(cursor, verb),
             ("STATUS", _) => self.status(cursor),
             ("CREATE" | "DELETE" | "RENAME" | "SUBSCRIBE" | "UNSUBSCRIBE", _) => self.manage(cursor, verb),

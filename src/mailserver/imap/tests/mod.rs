@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::sync::Arc;
 
+mod resync;
+
 const MAIL: &[u8] = b"Message-ID: <1@x>\r\nSubject: Hi\r\n there\r\n\r\nbody\0\xff\r\n";
 
 async fn connected(server: &MailServer) -> Peer {
@@ -37,8 +39,12 @@ async fn expect(peer: &mut Peer, command: &str, untagged: &[&str], tagged: &str)
 
 /// A server whose clock stands at the 8th of July, with mail in Ann's inbox.
 async fn with_mail(count: usize) -> MailServer {
+    with_mail_on(Options::default(), count).await
+}
+
+async fn with_mail_on(options: Options, count: usize) -> MailServer {
     let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-07-08T18:40:47Z").unwrap()));
-    let server = server(Options { clock, ..Options::default() }).await;
+    let server = server(Options { clock, ..options }).await;
     for _ in 0..count {
         server.append(ANN, "INBOX", MAIL).unwrap();
     }
