@@ -107,5 +107,8 @@ fn message(number: usize) -> Message {
         parse_problems: Vec::new(),
         created_at: Timestamp::from_millis(0),
         mailing_id: None,
+        deleted_at: None,
+        provider_thread: None,
+        by_content: false,
     }
 }

@@ -46,6 +46,7 @@ impl Shows for Message {
             "cc": self.cc,
             "classification": self.classification,
             "createdAt": self.created_at,
+            "deletedAt": self.deleted_at,
             "direction": self.direction,
             "flags": self.flags,
             "folder": self.folder,

@@ -16,6 +16,8 @@ pub enum EventKind {
     MailboxSyncErrored,
     MailboxSyncRecovered,
     MailboxSynced,
+    /// Older mail of a folder is being fetched.
+    MailboxSyncProgressed,
     MailingCreated,
     MailingUpdated,
     MailingDestroyed,
@@ -31,6 +33,8 @@ pub enum EventKind {
     MailingClicked,
     MailingUnsubscribed,
     MessageCreated,
+    /// Its flags or its folder changed, or the server has it no longer, or again.
+    MessageUpdated,
     OrgSettingUpdated,
     SuppressionCreated,
     SuppressionUpdated,

@@ -20,9 +20,14 @@ pub static RESOURCE: Resource = Resource {
             .read_only()
             .filterable(),
         A::time("createdAt", "When the message was stored.").read_only().listed(),
+        A::time("deletedAt", "Since when the server has it in no synced folder any more; null while it has.")
+            .read_only()
+            .listed(),
         A::text("direction", 255, "inbound or outbound.").read_only().filterable(),
         A::structure("flags", "The IMAP flags as last seen."),
-        A::text("folder", 998, "The folder it was first seen in.").read_only().filterable(),
+        A::text("folder", 998, "The folder it is in, by the name that people see; the last one once it is gone.")
+            .read_only()
+            .filterable(),
         A::structure("from", "Who wrote it: name and address."),
         A::structure("inReplyTo", "The Message-IDs it answers."),
         A::text("messageId", 998, "The Message-ID, with angle brackets.").read_only().filterable(),
@@ -106,6 +111,15 @@ pub struct Message {
     pub created_at: Timestamp,
     /// The mailing that it answers or is the copy of.
     pub mailing_id: Option<u64>,
+    /// Since when the server has it in no synced folder.
+    #[serde(default)]
+    pub deleted_at: Option<Timestamp>,
+    /// The provider's own number of its thread, where the provider has such.
+    #[serde(default)]
+    pub provider_thread: Option<String>,
+    /// Whether it is known by its content, and not by its Message-ID alone as messages used to be.
+    #[serde(default)]
+    pub by_content: bool,
 }
 
 impl Listed for Message {
@@ -114,6 +128,7 @@ impl Listed for Message {
             "id" => self.id.into(),
             "classification" => self.classification.name().into(),
             "createdAt" => self.created_at.into(),
+            "deletedAt" => self.deleted_at.into(),
             "direction" => self.direction.name().into(),
             "folder" => self.folder.as_str().into(),
             "messageId" => self.message_id.as_ref().map_or(Scalar::Null, |id| Scalar::Text(format!("<{id}>"))),
@@ -128,11 +143,29 @@ impl Listed for Message {
 /// How far the sync of one folder has come. Committed together with the messages that it speaks of.
 ///
 /// Everything from `low` to `high` (both inclusive) that the server has is stored. New mail lies above `high`; while
-/// `backfilled` is false, older mail lies below `low`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `backfilled` is false, older mail lies below `low`. The other fields tell from where changes are to be looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderCursor {
     pub uid_validity: u32,
     pub low: u32,
     pub high: u32,
     pub backfilled: bool,
+    /// All changes up to this mod-sequence (RFC 7162) are stored.
+    #[serde(default)]
+    pub mod_seq: Option<u64>,
+    /// A message that was there when the last removals were stored, and how many there were up to and with it.
+    #[serde(default)]
+    pub place: Option<(u32, u32)>,
+    /// EXISTS and UIDNEXT of a folder in which nothing is left to be found: while they stay, nothing came or went.
+    #[serde(default)]
+    pub settled: Option<(u32, u32)>,
+    /// Up to which UID flags were compared last, where the server does not tell what changed.
+    #[serde(default)]
+    pub flags_seen: u32,
+    /// How many times in a row the server has numbered the folder anew.
+    #[serde(default)]
+    pub renumbered: u32,
+    /// The settings under which that was counted.
+    #[serde(default)]
+    pub generation: u64,
 }

@@ -46,6 +46,13 @@ impl Timestamp {
         };
         (EARLIEST..=LATEST).contains(&millis).then_some(Self(millis))
     }
+
+    /// Reads a time as IMAP writes it, such as ` 1-Feb-2026 23:59:59 +0100` (RFC 3501 section 9, date-time).
+    pub fn parse_internal_date(text: &str) -> Option<Self> {
+        let time = jiff::fmt::strtime::parse("%d-%b-%Y %H:%M:%S %z", text.trim()).ok()?.to_timestamp().ok()?;
+        let millis = time.as_millisecond();
+        (EARLIEST..=LATEST).contains(&millis).then_some(Self(millis))
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -1,15 +1,15 @@
-//! Messages, their raw octets, where servers keep them, and how far each folder is synced.
+//! Messages and their raw octets. Where servers keep them: `places`.
 
 use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, get};
 use super::tables::{
-    CURSORS, MESSAGE_IDENTITIES, MESSAGE_PLACES, MESSAGES, MESSAGES_BY_MAILBOX, MESSAGES_BY_MAILING,
-    MESSAGES_BY_RECEIPT, RAW, Table,
+    MESSAGE_IDENTITIES, MESSAGE_PLACES, MESSAGES, MESSAGES_BY_MAILBOX, MESSAGES_BY_MAILING, MESSAGES_BY_RECEIPT, RAW,
+    Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
-use crate::domain::message::{FolderCursor, Message};
+use crate::domain::message::Message;
 use std::ops::Bound;
 
 impl Record for Message {
@@ -30,39 +30,9 @@ impl Record for Message {
 /// octets: 256 KiB take a chunk that compression made a little larger (attachments) and its key, but not twice that.
 const CHUNK: usize = 252 * 1024;
 
-/// Where a server keeps a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerPlace<'a> {
-    pub mailbox: u64,
-    pub folder: &'a str,
-    pub uid_validity: u32,
-    pub uid: u32,
-}
-
-impl ServerPlace<'_> {
-    fn key(&self) -> Vec<u8> {
-        Key::new()
-            .id(self.mailbox)
-            .text(self.folder)
-            .octets(&self.uid_validity.to_be_bytes())
-            .octets(&self.uid.to_be_bytes())
-            .build()
-    }
-}
-
 /// The message of a mailbox with an identity (its Message-ID, or a hash of what it says).
 pub fn message_by_identity(reader: &impl Reader, mailbox: u64, identity: &str) -> Result<Option<u64>, StoreError> {
     reader.with(MESSAGE_IDENTITIES, &Key::new().id(mailbox).text(identity).build(), decode)?.transpose()
-}
-
-/// The message that a server keeps at a place.
-pub fn message_at(reader: &impl Reader, place: &ServerPlace) -> Result<Option<u64>, StoreError> {
-    reader.with(MESSAGE_PLACES, &place.key(), decode)?.transpose()
-}
-
-/// How far a folder is synced; `None` before its first sync.
-pub fn cursor(reader: &impl Reader, mailbox: u64, folder: &str) -> Result<Option<FolderCursor>, StoreError> {
-    reader.with(CURSORS, &Key::new().id(mailbox).text(folder).build(), decode)?.transpose()
 }
 
 /// The raw octets of a message, as they were synced; `None` where none are kept.
@@ -95,24 +65,10 @@ impl Work<'_> {
         Ok(id)
     }
 
-    /// Records where a server keeps a message.
-    pub fn place_message(&mut self, place: &ServerPlace, message: u64) -> Result<(), StoreError> {
-        self.put(MESSAGE_PLACES, &place.key(), &encode(&message)?)
-    }
-
-    pub fn put_cursor(&mut self, mailbox: u64, folder: &str, cursor: &FolderCursor) -> Result<(), StoreError> {
-        self.put(CURSORS, &Key::new().id(mailbox).text(folder).build(), &encode(cursor)?)
-    }
-
-    /// Forgets how far the folders of a mailbox are synced: it is another account now.
-    pub fn reset_cursors(&mut self, mailbox: u64) -> Result<(), StoreError> {
-        for table in [CURSORS, MESSAGE_PLACES] {
-            let mut keys = Vec::new();
-            self.scan(table, Keys::prefix(Key::new().id(mailbox).build()), false, |key, _| {
-                keys.push(key.to_vec());
-                GO_ON
-            })?;
-            keys.iter().try_for_each(|key| self.remove(table, key))?;
+    /// Lets a message be found by a further identity; the first one that has it keeps it.
+    pub fn identify_message(&mut self, mailbox: u64, identity: &str, message: u64) -> Result<(), StoreError> {
+        if message_by_identity(self, mailbox, identity)?.is_none() {
+            self.put(MESSAGE_IDENTITIES, &Key::new().id(mailbox).text(identity).build(), &encode(&message)?)?;
         }
         Ok(())
     }
@@ -129,6 +85,7 @@ impl Work<'_> {
                 self.remove_record(&message)?;
             }
             self.clear(RAW, &Key::new().id(*id).build(), usize::MAX)?;
+            self.forget_places(*id)?;
         }
         let mut left = ids.len() == limit;
         for table in [MESSAGE_IDENTITIES, MESSAGE_PLACES].into_iter().chain(super::traffic::TABLES) {
@@ -137,7 +94,7 @@ impl Work<'_> {
         Ok(!left)
     }
 
-    fn clear(&mut self, table: Table, prefix: &[u8], limit: usize) -> Result<usize, StoreError> {
+    pub(super) fn clear(&mut self, table: Table, prefix: &[u8], limit: usize) -> Result<usize, StoreError> {
         let mut keys = Vec::new();
         self.scan(table, Keys::prefix(prefix.to_vec()).from(Bound::Included(prefix.to_vec())), false, |key, _| {
             keys.push(key.to_vec());

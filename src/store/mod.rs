@@ -20,6 +20,7 @@ mod mailboxes;
 mod mailings;
 mod messages;
 mod org_settings;
+mod places;
 #[cfg(test)]
 pub(crate) mod powercut;
 mod query;
@@ -48,8 +49,9 @@ pub use link_keys::link_keys;
 pub use mail_aliases::{alias_by_email, aliases_of};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
 pub use mailings::{content, due_head, due_heads, errands, mailing_by_message_id, waiting_mailings};
-pub use messages::{ServerPlace, cursor, message_at, message_by_identity, raw};
+pub use messages::{message_by_identity, raw};
 pub use org_settings::org_settings;
+pub use places::{Placed, ServerPlace, cursor, cursors, message_at, placed, places_of, stale_places, uids_after};
 pub use query::list;
 pub use reader::{Reader, Snapshot};
 pub use record::{Record, find, get};

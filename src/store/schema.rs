@@ -37,6 +37,7 @@ pub(super) fn prepare(database: &Database, vault: &Vault) -> Result<(), StoreErr
         transaction.open_table(*table)?;
     }
     super::slots::adopt(&transaction)?;
+    super::places::adopt(&transaction)?;
     match found {
         None => {
             transaction.open_table(META)?.insert(KEY_CHECK, vault.key_check().as_slice())?;

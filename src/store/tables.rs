@@ -81,6 +81,8 @@ tables! {
     MESSAGE_IDENTITIES = "messages.identity";
     /// (mailbox, folder, UIDVALIDITY, UID) → message.
     MESSAGE_PLACES = "messages.places";
+    /// (message, folder, UIDVALIDITY, UID) → flags there, and the folder as people see it.
+    PLACES_BY_MESSAGE = "messages.placesOf";
     /// (message, chunk) → compressed octets.
     RAW = "messages.raw";
     /// (mailbox, folder) → how far its sync has come.

@@ -357,6 +357,9 @@ mod format_1 {
             parse_problems: Vec::new(),
             created_at: Timestamp::from_millis(6),
             mailing_id: Some(1),
+            deleted_at: None,
+            provider_thread: None,
+            by_content: false,
         }
     }
 
@@ -386,8 +389,13 @@ mod format_1 {
                 work.spend_slot(1, 1)?;
                 let id = work.create_message(message(), "<1@example.org>", RAW)?;
                 let place = ServerPlace { mailbox: 1, folder: "INBOX", uid_validity: 4, uid: 9 };
-                work.place_message(&place, id)?;
-                work.put_cursor(1, "INBOX", &FolderCursor { uid_validity: 4, low: 9, high: 9, backfilled: true })
+                let placed = Placed { folder: "INBOX".into(), flags: vec!["\\Seen".into()] };
+                work.place_message(&place, id, &placed)?;
+                work.put_cursor(
+                    1,
+                    "INBOX",
+                    &FolderCursor { uid_validity: 4, low: 9, high: 9, backfilled: true, ..FolderCursor::default() },
+                )
             })
             .await
             .unwrap();

@@ -1,11 +1,12 @@
 //! A mailbox on an IMAP server as a source: few round trips, large sets of UIDs, everything bounded.
 
 use super::Parts;
+use super::changes::Opened;
 use super::folders::wanted;
 use super::plan::{Direction, Plan};
-use super::source::{Batch, Beginning, Fetched, Source, WantedFolder};
+use super::source::{Batch, Beginning, Changes, Fetched, Folders, Known, Part, Recognise, Sighting, Source, Stored};
 use crate::connect::credential::Draft;
-use crate::connect::imap::{Facts, FolderState, ImapLimits, ImapSession};
+use crate::connect::imap::{Asked, FOLDER_LIMIT, Facts, FolderState, ImapLimits, ImapSession};
 use crate::connect::live_test::no_lasting_numbers;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;
@@ -68,6 +69,13 @@ struct ImapSource {
     session: Option<ImapSession>,
     inbox: String,
     bounds: Bounds,
+    /// The open folder, as it was opened.
+    state: Option<(FolderState, u32)>,
+    /// The cursor with which the open folder was begun, if it is of the present numbering.
+    known: Option<FolderCursor>,
+    /// Whether anything newer was found.
+    news: bool,
+    recognise: Option<Recognise>,
     plan: Option<Plan>,
     /// Facts that were asked for ahead; what was asked for and is not in here is gone.
     facts: HashMap<u32, Facts>,
@@ -77,34 +85,57 @@ struct ImapSource {
 
 impl ImapSource {
     fn new(session: ImapSession, inbox: String, bounds: Bounds) -> Self {
-        Self { session: Some(session), inbox, bounds, plan: None, facts: HashMap::new(), asked: None }
+        Self {
+            session: Some(session),
+            inbox,
+            bounds,
+            state: None,
+            known: None,
+            news: false,
+            recognise: None,
+            plan: None,
+            facts: HashMap::new(),
+            asked: None,
+        }
     }
 
     fn session(&mut self) -> Result<&mut ImapSession, Failure> {
         self.session.as_mut().ok_or_else(|| Failure::temporary(Stage::Fetch, "The session was closed already."))
     }
 
-    /// Everything that is to be fetched of a folder that was just opened.
-    fn plan(&mut self, state: FolderState, validity: u32, known: Option<&FolderCursor>) -> Result<Plan, Failure> {
-        let since = self.bounds.since;
+    /// The open folder with its UIDVALIDITY.
+    fn state(&self) -> Result<(FolderState, u32), Failure> {
+        self.state.ok_or_else(|| Failure::temporary(Stage::Fetch, "No folder is open."))
+    }
+
+    /// Everything that is to be fetched of the open folder.
+    fn plan(&mut self, part: Part) -> Result<Plan, Failure> {
+        let (state, validity) = self.state()?;
+        let by_message_id = self.recognise.as_ref().is_some_and(|recognise| recognise.by_message_id);
+        // What is stored may be older than the first sync reaches back now.
+        let since = Some(self.bounds.since).filter(|_| !by_message_id);
+        let known = self.known.clone();
         let session = self.session()?;
+        let older = |session: &mut ImapSession, last: u32| match part {
+            Part::Newer => Ok((Vec::new(), false)),
+            Part::Whole => listed(session, state.exists, &(1..=last), since, Keep::Highest),
+        };
         let Some(known) = known else {
             // Asked for first: what arrives after this is above `top` and waits for the next sync.
             let top = if state.exists == 0 { None } else { session.last_uid()? };
             let Some(top) = top else { return Ok(Plan::first(validity, 0, Vec::new(), true)) };
-            let (older, complete) = listed(session, state.exists, &(1..=top), Some(since), Keep::Highest)?;
+            let (older, complete) = older(session, top)?;
             return Ok(Plan::first(validity, top, older, complete));
         };
         let newer = match known.high.checked_add(1) {
-            Some(first) => listed(session, state.exists, &(first..=u32::MAX), None, Keep::Lowest)?.0,
-            None => Vec::new(),
+            Some(first) if !is_settled(&known, &state) => {
+                listed(session, state.exists, &(first..=u32::MAX), None, Keep::Lowest)?.0
+            }
+            _ => Vec::new(),
         };
-        let (older, complete) = if known.backfilled || known.low <= 1 {
-            (Vec::new(), true)
-        } else {
-            listed(session, state.exists, &(1..=known.low - 1), Some(since), Keep::Highest)?
-        };
-        Ok(Plan::resumed(known, newer, older, complete))
+        let (older, complete) =
+            if known.backfilled || known.low <= 1 { (Vec::new(), true) } else { older(session, known.low - 1)? };
+        Ok(Plan::resumed(&known, newer, older, complete))
     }
 
     /// Makes sure that the facts of the next UIDs are known, and returns those of them that were asked about.
@@ -117,10 +148,63 @@ impl ImapSource {
             return Ok(Some((direction, known)));
         }
         let uids = uids.to_vec();
-        let facts = self.session()?.facts(&uids)?;
+        let message_id = self.recognise.as_ref().is_some_and(|recognise| recognise.by_message_id);
+        let session = self.session()?;
+        let asked = Asked { message_id, gmail: session.abilities()?.gmail };
+        let facts = session.facts(&uids, asked)?;
         self.facts = facts.into_iter().map(|fact| (fact.uid, fact)).collect();
         self.asked = uids.first().zip(uids.last()).map(|(first, last)| *first..=*last);
         Ok(Some((direction, uids)))
+    }
+
+    /// What becomes of a message: it is known, or to be fetched, or lies beyond the horizon.
+    fn fate(&self, fact: &Facts) -> Fate {
+        let Some(recognise) = &self.recognise else { return Fate::Fetch };
+        let sighting = Sighting {
+            message_id: fact.message_id.as_deref(),
+            size: fact.size,
+            internal_date: fact.received_at,
+            provider_id: fact.gmail.map(|(message, _)| message),
+        };
+        match (recognise.find)(&sighting) {
+            Some(message) => Fate::Known(message),
+            None if recognise.by_message_id && fact.received_at.is_some_and(|at| at < self.bounds.since) => Fate::Skip,
+            None => Fate::Fetch,
+        }
+    }
+
+    /// Which of the UIDs (ascending) make up the next batch: how many are done with it, the facts of those that are to
+    /// be fetched (ascending), and those that are stored already. At least one is done.
+    fn choose(&mut self, direction: Direction, uids: &[u32]) -> (usize, Vec<Facts>, Vec<Known>) {
+        let ordered: Box<dyn Iterator<Item = &u32>> = match direction {
+            Direction::Newer => Box::new(uids.iter()),
+            Direction::Older => Box::new(uids.iter().rev()),
+        };
+        let (mut taken, mut bytes, mut chosen, mut known) = (0, 0, Vec::new(), Vec::new());
+        for uid in ordered {
+            if let Some(fact) = self.facts.get(uid) {
+                let size = size_of(fact).min(self.bounds.message);
+                let is_full = chosen.len() >= self.bounds.messages
+                    || (bytes + size > self.bounds.bytes && !chosen.is_empty())
+                    || known.len() >= AHEAD;
+                if is_full {
+                    break;
+                }
+                match self.fate(fact) {
+                    Fate::Skip => {}
+                    Fate::Known(message) => known.push(Known { uid: *uid, message, flags: fact.flags.clone() }),
+                    Fate::Fetch => {
+                        bytes += size;
+                        chosen.extend(self.facts.remove(uid));
+                    }
+                }
+            }
+            taken += 1;
+        }
+        if direction == Direction::Older {
+            chosen.reverse();
+        }
+        (taken, chosen, known)
     }
 
     /// The texts of the chosen messages: whole, or only the header of those that are too large.
@@ -142,7 +226,7 @@ impl ImapSource {
         // What did not come is gone, or the server has trouble with it.
         let missing: Vec<u32> = whole.iter().copied().filter(|uid| !texts.contains_key(uid)).collect();
         if !missing.is_empty() {
-            for fact in session.facts(&missing)? {
+            for fact in session.facts(&missing, Asked::default())? {
                 match session.bodies(&[fact.uid], size_of(&fact)) {
                     Ok(bodies) if !bodies.is_empty() => texts.extend(bodies.into_iter().map(keep)),
                     Ok(_) => headers.push(fact.uid),
@@ -169,54 +253,105 @@ impl ImapSource {
                 size: u32::try_from(fact.size.unwrap_or(raw.len() as u64)).unwrap_or(u32::MAX),
                 raw,
                 truncated,
+                provider_numbers: fact.gmail,
             });
         }
         Ok(fetched)
     }
 }
 
+enum Fate {
+    Known(u64),
+    Fetch,
+    Skip,
+}
+
+/// Nothing came and nothing went since the cursor was settled.
+pub(super) fn is_settled(known: &FolderCursor, state: &FolderState) -> bool {
+    state.uid_next.is_some_and(|next| known.settled == Some((state.exists, next)))
+}
+
 impl Source for ImapSource {
-    fn folders(&mut self, choice: Option<&str>) -> Result<Vec<WantedFolder>, Failure> {
+    fn folders(&mut self, choice: Option<&str>) -> Result<Folders, Failure> {
+        let inbox = self.inbox.clone();
         let folders = self.session()?.folders()?;
-        Ok(wanted(&self.inbox, &folders, choice))
+        // A list without an inbox, or one that was cut off, says nothing of what is not on it.
+        let complete = folders.len() < FOLDER_LIMIT && folders.iter().any(|one| one.name.eq_ignore_ascii_case(&inbox));
+        let listed = complete.then(|| folders.iter().map(|folder| folder.name.clone()).collect());
+        Ok(Folders { wanted: wanted(&inbox, &folders, choice), listed })
+    }
+
+    fn open(&mut self, folder: &str) -> Result<u32, Failure> {
+        (self.state, self.known, self.plan, self.recognise, self.asked) = (None, None, None, None, None);
+        self.facts.clear();
+        let session = self.session()?;
+        // Before the folder is opened: what is switched on counts from the next one on (RFC 7162 section 3.1).
+        session.abilities()?;
+        let state = session.examine(folder)?;
+        let validity = state.uid_validity.ok_or_else(|| no_lasting_numbers(session.host()))?;
+        self.state = Some((state, validity));
+        Ok(validity)
+    }
+
+    fn begin(
+        &mut self,
+        known: Option<FolderCursor>,
+        part: Part,
+        recognise: Option<Recognise>,
+    ) -> Result<Beginning, Failure> {
+        let (_, validity) = self.state()?;
+        let before = known.as_ref().map(|known| known.uid_validity);
+        self.known = known.filter(|known| known.uid_validity == validity);
+        self.recognise = recognise;
+        let plan = self.plan(part)?;
+        self.news = plan.has_newer();
+        self.plan = Some(plan);
+        Ok(match before {
+            None => Beginning::First,
+            Some(before) if before == validity => Beginning::Resumed,
+            Some(_) => Beginning::Renumbered,
+        })
+    }
+
+    fn has_provider_numbers(&mut self) -> Result<bool, Failure> {
+        Ok(self.session()?.abilities()?.gmail)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, Failure> {
+        let (mut messages, mut known) = (Vec::new(), Vec::new());
+        if let Some((direction, uids)) = self.look_ahead()? {
+            let (taken, chosen, met) = self.choose(direction, &uids);
+            let seen = chosen.last().map(|fact| fact.uid).max(met.iter().map(|known| known.uid).max());
+            if !chosen.is_empty() {
+                messages = self.fetch(&chosen)?;
+            }
+            known = met;
+            if let Some(plan) = &mut self.plan {
+                plan.take(direction, taken, seen);
+            }
+        }
+        let Some(plan) = &mut self.plan else { return Ok(None) };
+        Ok(plan.commit().map(|cursor| Batch { messages, known, cursor, remaining: plan.remaining() }))
+    }
+
+    fn changes(&mut self, stored: &dyn Stored) -> Result<Changes, Failure> {
+        let (state, _) = self.state()?;
+        let Some(plan) = &self.plan else { return Ok(Changes::default()) };
+        let (known, cursor, news) = (self.known.clone(), plan.cursor().clone(), self.news);
+        let session = self.session()?;
+        let opened = Opened { known, cursor, state, news };
+        opened.changes(session, stored)
+    }
+
+    fn fetch_missing(&mut self, uids: Vec<u32>) {
+        let Some(plan) = &self.plan else { return };
+        self.plan = Some(Plan::between(plan.cursor(), uids));
+        self.asked = None;
+        self.facts.clear();
     }
 
     fn is_usable(&self) -> bool {
         self.session.as_ref().is_some_and(ImapSession::is_usable)
-    }
-
-    fn begin(&mut self, folder: &str, known: Option<FolderCursor>) -> Result<Beginning, Failure> {
-        self.plan = None;
-        self.facts.clear();
-        self.asked = None;
-        let session = self.session()?;
-        let state = session.examine(folder)?;
-        let validity = state.uid_validity.ok_or_else(|| no_lasting_numbers(session.host()))?;
-        let before = known.as_ref().map(|known| known.uid_validity);
-        let known = known.filter(|known| known.uid_validity == validity);
-        self.plan = Some(self.plan(state, validity, known.as_ref())?);
-        Ok(match before {
-            None => Beginning::First,
-            Some(before) if before == validity => Beginning::Resumed,
-            Some(before) => Beginning::Renumbered { before },
-        })
-    }
-
-    fn next_batch(&mut self) -> Result<Option<Batch>, Failure> {
-        let messages = match self.look_ahead()? {
-            None => Vec::new(),
-            Some((direction, uids)) => {
-                let (taken, chosen) = choose(direction, &uids, &mut self.facts, &self.bounds);
-                let messages = if chosen.is_empty() { Vec::new() } else { self.fetch(&chosen)? };
-                let seen = chosen.last().map(|fact| fact.uid);
-                if let Some(plan) = &mut self.plan {
-                    plan.take(direction, taken, seen);
-                }
-                messages
-            }
-        };
-        let Some(plan) = &mut self.plan else { return Ok(None) };
-        Ok(plan.commit().map(|cursor| Batch { messages, cursor, remaining: plan.remaining() }))
     }
 
     fn close(&mut self) {
@@ -224,32 +359,6 @@ impl Source for ImapSource {
             session.logout();
         }
     }
-}
-
-/// Which of the UIDs (ascending) make up the next batch: how many are done with it, and the facts of those that are still
-/// there, ascending. At least one is done.
-fn choose(direction: Direction, uids: &[u32], facts: &mut HashMap<u32, Facts>, bounds: &Bounds) -> (usize, Vec<Facts>) {
-    let ordered: Box<dyn Iterator<Item = &u32>> = match direction {
-        Direction::Newer => Box::new(uids.iter()),
-        Direction::Older => Box::new(uids.iter().rev()),
-    };
-    let (mut taken, mut bytes, mut chosen) = (0, 0, Vec::new());
-    for uid in ordered {
-        if let Some(fact) = facts.get(uid) {
-            let size = size_of(fact).min(bounds.message);
-            let is_full = chosen.len() >= bounds.messages || bytes + size > bounds.bytes;
-            if is_full && !chosen.is_empty() {
-                break;
-            }
-            bytes += size;
-            chosen.extend(facts.remove(uid));
-        }
-        taken += 1;
-    }
-    if direction == Direction::Older {
-        chosen.reverse();
-    }
-    (taken, chosen)
 }
 
 fn size_of(fact: &Facts) -> u64 {
@@ -263,13 +372,13 @@ fn concerns_one_message(session: &ImapSession, failure: &Failure) -> bool {
 
 /// Which UIDs to keep of more than can be planned at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     Lowest,
     Highest,
 }
 
 /// The UIDs of the open folder within `uids`, ascending, and whether that is all of them.
-fn listed(
+pub(super) fn listed(
     session: &mut ImapSession,
     exists: u32,
     uids: &RangeInclusive<u32>,

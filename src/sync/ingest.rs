@@ -1,16 +1,16 @@
 //! Pours what a server had into the store: parsed, recognised, deduplicated, and committed together with the cursor,
 //! so that a kill at any point resumes exactly.
 
-use super::source::{Fetched, WantedFolder};
+use super::source::{Fetched, Known, WantedFolder};
 use crate::domain::classification::{Classification, Nature};
 use crate::domain::event::EventKind;
 use crate::domain::mailbox::{Mailbox, address_key};
 use crate::domain::mailing::Trigger;
 use crate::domain::message::{Direction, FolderCursor, Message};
 use crate::mime::{self, Incoming};
-use crate::store::{Reader, ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, status};
-use ring::digest::{SHA256, digest};
-use std::fmt::Write as _;
+use crate::store::{
+    Placed, Reader, ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, raw, status,
+};
 
 /// What a folder is for; decides which way its messages went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) struct Prepared {
     message: Message,
     nature: Nature,
     raw: Vec<u8>,
+    /// The provider's own number of the message.
+    provider_id: Option<u64>,
 }
 
 /// Where a batch comes from.
@@ -56,23 +58,39 @@ impl Origin {
             role: folder.role,
         }
     }
+
+    /// The mailbox alone, without a folder.
+    pub fn of_mailbox(mailbox: &Mailbox) -> Self {
+        let (name, title) = (String::new(), String::new());
+        Self::of(mailbox, &WantedFolder { name, title, role: FolderRole::Other })
+    }
+
+    /// Where the server has one of the folder's messages.
+    pub fn place(&self, uid_validity: u32, uid: u32) -> ServerPlace<'_> {
+        ServerPlace { mailbox: self.mailbox, folder: &self.folder, uid_validity, uid }
+    }
 }
 
 /// Parses one message. Never fails: what cannot be read is stored with a note.
 pub(super) fn prepare(origin: &Origin, fetched: Fetched) -> Prepared {
     let incoming = mime::parse_summary(&fetched.raw);
-    let identity = incoming.message_id.as_ref().map_or_else(|| hash_of(&fetched.raw), |id| format!("<{id}>"));
+    let identity = identity(&fetched);
     let nature = incoming.nature;
     let message = message(origin, &fetched, incoming);
-    Prepared { uid: fetched.uid, identity, message, nature, raw: fetched.raw }
+    let provider_id = fetched.provider_numbers.map(|(message, _)| message);
+    Prepared { uid: fetched.uid, identity, message, nature, raw: fetched.raw, provider_id }
 }
 
-/// What a message without a Message-ID is known by.
-fn hash_of(raw: &[u8]) -> String {
-    digest(&SHA256, raw).as_ref().iter().fold(String::from("sha256:"), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
+/// What a message is known by.
+fn identity(fetched: &Fetched) -> String {
+    // Without its body a message is known by its size as well: it may have the header of another.
+    let size = if fetched.truncated { u64::from(fetched.size) } else { 0 };
+    mime::identity(&fetched.raw, size)
+}
+
+/// What a message is known by at a provider that has numbers of its own.
+pub(super) fn provider_identity(number: u64) -> String {
+    format!("provider:{number}")
 }
 
 fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
@@ -107,49 +125,89 @@ fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
         parse_problems,
         created_at: crate::domain::time::Timestamp::default(),
         mailing_id: None,
+        deleted_at: None,
+        provider_thread: fetched.provider_numbers.map(|(_, thread)| thread.to_string()),
+        by_content: true,
     }
 }
 
+/// A batch that is ready to be committed.
+#[derive(Clone, Default)]
+pub(super) struct Ready {
+    pub new: Vec<Prepared>,
+    /// Stored already; only their places are new.
+    pub known: Vec<Known>,
+    pub cursor: FolderCursor,
+}
+
+/// Whether what was fetched for a mailbox still means anything: it may have been deleted, or have become another
+/// account, while the fetch was under way.
+pub(super) fn is_current(work: &Work, origin: &Origin) -> Result<bool, StoreError> {
+    Ok(get::<Mailbox>(work, origin.mailbox)?.is_some_and(|mailbox| mailbox.generation == origin.generation))
+}
+
 /// Commits a batch and the cursor that it makes true; how many messages were new.
-pub(super) fn commit(
-    work: &mut Work,
-    origin: &Origin,
-    batch: &[Prepared],
-    cursor: &FolderCursor,
-) -> Result<usize, StoreError> {
-    if let Some(shortage) = work.shortage().filter(|_| !batch.is_empty()) {
+pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<usize, StoreError> {
+    if let Some(shortage) = work.shortage().filter(|_| !batch.new.is_empty()) {
         return Err(StoreError::Full(shortage));
     }
-    // The mailbox may have been deleted, or become another account, while the batch was under way: its UIDs would
-    // mean nothing there.
-    if get::<Mailbox>(work, origin.mailbox)?.is_none_or(|mailbox| mailbox.generation != origin.generation) {
+    if !is_current(work, origin)? {
         return Ok(0);
     }
     let mut new = 0;
     let mut files_copies = status(work, origin.mailbox)?.files_sent_copies;
-    for prepared in batch {
-        let place = ServerPlace {
-            mailbox: origin.mailbox,
-            folder: &origin.folder,
-            uid_validity: cursor.uid_validity,
-            uid: prepared.uid,
-        };
-        let id = if let Some(id) = message_by_identity(work, origin.mailbox, &prepared.identity)? {
+    for prepared in &batch.new {
+        let placed = Placed { folder: origin.title.clone(), flags: prepared.message.flags.clone() };
+        let id = if let Some(id) = stored_as(work, origin.mailbox, prepared)? {
+            work.restore_message(id, &placed)?;
             id
         } else {
             new += 1;
             let mut message = prepared.message.clone();
             message.created_at = work.now();
             recognise(work, &mut message, prepared.nature)?;
-            work.create_message(message, &prepared.identity, &prepared.raw)?
+            let by_message_id = message.message_id.as_ref().map(|id| format!("<{id}>"));
+            let id = work.create_message(message, &prepared.identity, &prepared.raw)?;
+            if let Some(identity) = by_message_id {
+                work.identify_message(origin.mailbox, &identity, id)?;
+            }
+            id
         };
-        work.place_message(&place, id)?;
+        if let Some(number) = prepared.provider_id {
+            work.identify_message(origin.mailbox, &provider_identity(number), id)?;
+        }
+        work.place_message(&origin.place(batch.cursor.uid_validity, prepared.uid), id, &placed)?;
         if origin.role == FolderRole::Sent {
             learn_from_copy(work, origin, &prepared.message, &mut files_copies)?;
         }
     }
-    work.put_cursor(origin.mailbox, &origin.folder, cursor)?;
+    for known in &batch.known {
+        let placed = Placed { folder: origin.title.clone(), flags: known.flags.clone() };
+        work.restore_message(known.message, &placed)?;
+        work.place_message(&origin.place(batch.cursor.uid_validity, known.uid), known.message, &placed)?;
+    }
+    work.put_cursor(origin.mailbox, &origin.folder, &batch.cursor)?;
     Ok(new)
+}
+
+/// The message that is stored already, if this one is.
+fn stored_as(work: &mut Work, mailbox: u64, prepared: &Prepared) -> Result<Option<u64>, StoreError> {
+    if let Some(id) = message_by_identity(work, mailbox, &prepared.identity)? {
+        return Ok(Some(id));
+    }
+    // Messages used to be known by their Message-ID alone, or by a hash of everything where they had none.
+    let before = match &prepared.message.message_id {
+        Some(id) => format!("<{id}>"),
+        None => mime::whole_identity(&prepared.raw),
+    };
+    let Some(id) = message_by_identity(work, mailbox, &before)? else { return Ok(None) };
+    let Some(known) = get::<Message>(work, id)?.filter(|known| !known.by_content) else { return Ok(None) };
+    let Some(raw) = raw(work, id)? else { return Ok(None) };
+    if ![0, known.size].iter().any(|size| mime::identity(&raw, *size) == prepared.identity) {
+        return Ok(None);
+    }
+    work.identify_message(mailbox, &prepared.identity, id)?;
+    Ok(Some(id))
 }
 
 /// A copy of a mailing that we did not file ourselves: the server files what it accepts. That settles the doubt about a
@@ -245,14 +303,18 @@ mod tests {
     fn fetched(uid: u32, raw: &str) -> Fetched {
         let raw = raw.replace('\n', "\r\n").into_bytes();
         let size = u32::try_from(raw.len()).unwrap();
-        Fetched { uid, flags: Vec::new(), internal_date: None, size, raw, truncated: false }
+        let flags = Vec::new();
+        Fetched { uid, flags, internal_date: None, size, raw, truncated: false, provider_numbers: None }
+    }
+
+    fn cursor_at(uid: u32) -> FolderCursor {
+        FolderCursor { uid_validity: 1, low: uid, high: uid, backfilled: true, ..FolderCursor::default() }
     }
 
     async fn ingest(store: &Store, origin: &Origin, uid: u32, raw: &str) -> usize {
-        let batch = vec![prepare(origin, fetched(uid, raw))];
-        let (origin, cursor) =
-            (origin.clone(), FolderCursor { uid_validity: 1, low: uid, high: uid, backfilled: true });
-        store.write(move |work| commit(work, &origin, &batch, &cursor)).await.unwrap()
+        let batch = Ready { new: vec![prepare(origin, fetched(uid, raw))], known: Vec::new(), cursor: cursor_at(uid) };
+        let origin = origin.clone();
+        store.write(move |work| commit(work, &origin, &batch)).await.unwrap()
     }
 
     #[tokio::test]
@@ -277,9 +339,9 @@ mod tests {
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
         store.keep_free(100, || Ok(99));
         let origin = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
-        let batch = vec![prepare(&origin, fetched(1, "From: bert@example.org\n\nHello\n"))];
-        let cursor_after = FolderCursor { uid_validity: 1, low: 1, high: 1, backfilled: true };
-        let refused = store.write_patiently(move |work| commit(work, &origin, &batch, &cursor_after)).await;
+        let new = vec![prepare(&origin, fetched(1, "From: bert@example.org\n\nHello\n"))];
+        let batch = Ready { new, known: Vec::new(), cursor: cursor_at(1) };
+        let refused = store.write_patiently(move |work| commit(work, &origin, &batch)).await;
         assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
         assert_eq!(cursor(&store.read().unwrap(), mailbox.id, "INBOX").unwrap(), None);
     }

@@ -3,19 +3,24 @@
 //! * `scheduler` is one task that starts the syncs, at most `sync.workers` at the same time; `timetable` knows when each
 //!   mailbox is due, `owners` who is active, `crowds` what each server bears, `planning` what the store says of mailboxes.
 //! * `watches` keeps connections open that wait for new mail (IMAP IDLE).
-//! * `worker` syncs one mailbox; `outcome` records what came of it.
+//! * `worker` syncs one mailbox, in the `passes` that a sync consists of: new mail, `changes`, older mail, `departures`;
+//!   `known` is what the store knows of a folder, `troubles` which folders do not open. `outcome` records what came of it.
 //! * [`source`] is what a mail server must be able to answer; `imap` answers it, in the order that `plan` works out and
 //!   for the folders that `folders` picks.
 //! * `ingest` parses, recognises and deduplicates, and commits messages and cursor together: every message once.
 //!
 //! Uses `connect` and what lies below it; reached from above through [`SyncEngine`] and its [`SyncHandle`].
 
+mod changes;
 mod crowds;
+mod departures;
 mod folders;
 mod imap;
 mod ingest;
+mod known;
 mod outcome;
 mod owners;
+mod passes;
 mod plan;
 mod planning;
 mod scheduler;
@@ -82,6 +87,17 @@ enum Command {
     OwnerActive(u64),
 }
 
+/// How far the older mail of a folder has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// As people see its name.
+    pub folder: String,
+    /// Messages that are stored.
+    pub done: u64,
+    /// Those and the ones that are known to follow.
+    pub total: u64,
+}
+
 /// When each mailbox was last synced. Polls that found nothing are written to disk only every few minutes; in between
 /// this knows better than the store.
 #[derive(Clone)]
@@ -91,6 +107,8 @@ struct Polls {
     /// When each is due next.
     next: Arc<Mutex<HashMap<u64, Timestamp>>>,
     quiet: Arc<Mutex<HashMap<u64, Quiet>>>,
+    /// How far the older mail of a folder has come, while it is fetched.
+    progress: Arc<Mutex<HashMap<u64, Progress>>>,
     news: broadcast::Sender<u64>,
 }
 
@@ -101,6 +119,7 @@ impl Polls {
             inboxes: Arc::default(),
             next: Arc::default(),
             quiet: Arc::default(),
+            progress: Arc::default(),
             news: broadcast::channel(COMMANDS).0,
         }
     }
@@ -116,12 +135,20 @@ impl Polls {
         let _ = self.news.send(mailbox);
     }
 
+    fn note_progress(&self, mailbox: u64, progress: Option<Progress>) {
+        match progress {
+            Some(progress) => drop(lock(&self.progress).insert(mailbox, progress)),
+            None => drop(lock(&self.progress).remove(&mailbox)),
+        }
+    }
+
     fn note_next(&self, mailbox: u64, at: Timestamp) {
         lock(&self.next).insert(mailbox, at);
     }
 
     fn forget(&self, mailbox: u64) {
         lock(&self.quiet).remove(&mailbox);
+        lock(&self.progress).remove(&mailbox);
         for times in [&self.whole, &self.inboxes, &self.next] {
             lock(times).remove(&mailbox);
         }
@@ -195,6 +222,11 @@ impl SyncHandle {
     /// The end of the last successful sync since the start, where it is later than the store knows.
     pub fn last_success(&self, mailbox: u64) -> Option<Timestamp> {
         self.polls.last(mailbox)
+    }
+
+    /// How far the older mail of a mailbox has come; `None` while none is fetched.
+    pub fn progress(&self, mailbox: u64) -> Option<Progress> {
+        lock(&self.polls.progress).get(&mailbox).cloned()
     }
 
     /// When the inbox was last synced since the start, whatever became of the other folders.

@@ -30,7 +30,7 @@ impl Plan {
     /// The first sync of a folder: everything at or below `top`, the highest UID of the folder, is old mail.
     pub fn first(uid_validity: u32, top: u32, older: Vec<u32>, older_complete: bool) -> Self {
         // Nothing is stored yet: the range from `low` to `high` is empty.
-        let cursor = FolderCursor { uid_validity, low: top.saturating_add(1), high: top, backfilled: false };
+        let cursor = FolderCursor { uid_validity, low: top.saturating_add(1), high: top, ..FolderCursor::default() };
         let mut plan = Self { cursor, newer: Vec::new(), newer_done: 0, older, older_complete, moved: true };
         plan.cursor.backfilled = plan.is_backfilled();
         plan
@@ -43,6 +43,11 @@ impl Plan {
         plan.moved = backfilled != known.backfilled;
         plan.cursor.backfilled = backfilled;
         plan
+    }
+
+    /// Messages between the ends of the cursor that are not stored, ascending.
+    pub fn between(known: &FolderCursor, uids: Vec<u32>) -> Self {
+        Self { newer: uids, ..Self::resumed(known, Vec::new(), Vec::new(), known.backfilled) }
     }
 
     /// The UIDs that come next, ascending, all from one end, at most `limit`; `None` if nothing is left.
@@ -62,6 +67,7 @@ impl Plan {
         match direction {
             Direction::Newer => {
                 self.newer_done = (self.newer_done + count).min(self.newer.len());
+                // The cursor of messages in between stands beyond them already.
                 self.cursor.high = self.cursor.high.max(seen.unwrap_or(0));
             }
             Direction::Older => {
@@ -79,6 +85,15 @@ impl Plan {
     /// The cursor as it is to be committed with what was taken last; `None` if it has not moved since it was last asked for.
     pub fn commit(&mut self) -> Option<FolderCursor> {
         std::mem::take(&mut self.moved).then(|| self.cursor.clone())
+    }
+
+    /// The cursor as it stands.
+    pub fn cursor(&self) -> &FolderCursor {
+        &self.cursor
+    }
+
+    pub fn has_newer(&self) -> bool {
+        self.newer_done < self.newer.len()
     }
 
     pub fn remaining(&self) -> u64 {
@@ -116,7 +131,8 @@ mod tests {
         let mut plan = Plan::first(7, 50, vec![3, 10, 20, 50], true);
         assert_eq!(plan.next(3), Some((Direction::Older, &[10, 20, 50][..])));
         plan.take(Direction::Older, 2, None);
-        let cursor = |low, high, backfilled| FolderCursor { uid_validity: 7, low, high, backfilled };
+        let cursor =
+            |low, high, backfilled| FolderCursor { uid_validity: 7, low, high, backfilled, ..FolderCursor::default() };
         assert_eq!(plan.commit(), Some(cursor(20, 50, false)));
         assert_eq!(plan.commit(), None);
         plan.take(Direction::Older, 2, None);
@@ -128,7 +144,7 @@ mod tests {
     fn an_empty_folder_still_gets_a_cursor_and_a_quiet_one_none() {
         let mut plan = Plan::first(7, 0, vec![], true);
         let cursor = plan.commit().unwrap();
-        assert_eq!(cursor, FolderCursor { uid_validity: 7, low: 1, high: 0, backfilled: true });
+        assert_eq!(cursor, FolderCursor { uid_validity: 7, low: 1, backfilled: true, ..FolderCursor::default() });
         assert_eq!(Plan::resumed(&cursor, vec![], vec![], true).commit(), None);
         let half = FolderCursor { backfilled: false, ..cursor };
         assert!(Plan::resumed(&half, vec![], vec![], true).commit().unwrap().backfilled);
@@ -137,7 +153,7 @@ mod tests {
 
     #[test]
     fn newer_mail_comes_before_older_mail_and_moves_the_upper_end_without_a_hole() {
-        let known = FolderCursor { uid_validity: 1, low: 10, high: 20, backfilled: false };
+        let known = FolderCursor { uid_validity: 1, low: 10, high: 20, ..FolderCursor::default() };
         let mut plan = Plan::resumed(&known, vec![21, 25, 30], vec![4, 9], true);
         assert_eq!(plan.next(2), Some((Direction::Newer, &[21, 25][..])));
         plan.take(Direction::Newer, 2, Some(25));

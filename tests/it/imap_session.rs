@@ -3,7 +3,7 @@
 use crate::peers::authority::Certificate;
 use crate::peers::dovecot::{Dovecot, Options, Storage};
 use postroom::connect::effective::SyncSettings;
-use postroom::connect::imap::{ImapLimits, ImapSession};
+use postroom::connect::imap::{Asked, ImapLimits, ImapSession};
 use postroom::domain::connection::{Endpoint, Reach, TlsMode};
 use postroom::domain::failure::{Failure, FailureKind, Stage};
 use postroom::domain::folder_choice::SpecialUse;
@@ -69,7 +69,7 @@ fn dovecot_is_reached_over_every_kind_of_tls_and_its_folders_are_read() {
         assert_eq!(session.last_uid().unwrap(), Some(40));
         let uids = session.search(None, &(5..=u32::MAX), None).unwrap();
         assert_eq!(uids.len(), 35);
-        let facts = session.facts(&uids).unwrap();
+        let facts = session.facts(&uids, Asked::default()).unwrap();
         assert_eq!(facts.iter().map(|fact| fact.uid).collect::<Vec<_>>(), uids);
         assert!(facts.iter().all(|fact| fact.received_at.is_some()));
         assert!(facts.iter().all(|fact| fact.flags.contains(&"\\Answered".to_owned()) == (fact.uid == 9)));

@@ -38,6 +38,7 @@ mod main_job;
 mod peers;
 mod recipients;
 mod sending;
+mod server_changes;
 mod smtputf8;
 #[allow(dead_code, reason = "as above")]
 mod support;

@@ -77,6 +77,7 @@ impl Shows for Mailbox {
         set("sendState", json!(send_state.name()));
         set("sendStateReason", json!(send_reason));
         set("syncFoldersAside", folders_aside(&status));
+        set("syncProgress", progress(api, self.id));
         set("syncState", json!(sync_state.name()));
         set("syncStateReason", json!(sync_reason));
         set("sendErroredAt", json!(status.send.errored_at));
@@ -102,6 +103,12 @@ impl Shows for Mailbox {
         // The generation stands for the secrets, of which nothing else may show.
         Some(etag(&(&self.settings, self.user_id, self.generation)))
     }
+}
+
+/// How far the older mail has come, while it is fetched.
+fn progress(api: &Api, mailbox: u64) -> Value {
+    let progress = api.sync.as_ref().and_then(|sync| sync.progress(mailbox));
+    progress.map_or(Value::Null, |told| json!({"folder": told.folder, "done": told.done, "total": told.total}))
 }
 
 /// The folders that the server does not open, once they are left out.

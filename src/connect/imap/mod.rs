@@ -5,11 +5,13 @@
 //! - `credential`, `query`, `answer`, `sent_folder`: what the log-in takes, what is asked, what is found out.
 //! - `idle`: [`Watch`], a connection that waits for news, without a thread.
 //! - `session`: [`ImapSession`], the only file that names the `imap` crate.
+//! - `changes`: what a session asks that the crate has no words for: facts, changes since a mod-sequence.
 //! - `trouble`: what an error of any of them means, as a [`Failure`](crate::domain::failure::Failure).
 //!
 //! A session is blocking and belongs on a thread that may block, inside a tokio runtime (`spawn_blocking`).
 
 mod answer;
+mod changes;
 mod credential;
 mod folder_name;
 mod idle;
@@ -20,10 +22,11 @@ mod sent_folder;
 mod session;
 mod trouble;
 
-pub use answer::{Facts, FolderState, ImapFolder};
+pub use answer::{Abilities, Changed, Facts, FolderState, ImapFolder};
+pub use changes::Asked;
 pub use idle::{News, Watch, WatchLimits, WatchedFolder};
 pub use sent_folder::sent_folder;
-pub use session::ImapSession;
+pub use session::{FOLDER_LIMIT, ImapSession};
 
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;

@@ -135,7 +135,7 @@ fn converse(session: &mut ImapSession) -> Result<(), Failure> {
     let found = session.search(None, &(1..=100), None)?;
     assert!(found.is_sorted() && found.iter().all(|uid| (1..=100).contains(uid)));
     assert!(session.last_uid()? != Some(0));
-    let facts = session.facts(&[1, 5, 8])?;
+    let facts = session.facts(&[1, 5, 8], Asked::default())?;
     assert!(facts.is_sorted_by(|one, next| one.uid < next.uid), "each once");
     assert!(facts.iter().all(|fact| [1, 5, 8].contains(&fact.uid)), "only what was asked for");
     let bodies = session.bodies(&[1, 5, 8], 100)?;

@@ -1,11 +1,11 @@
 //! A logged-in session. The only file that names the `imap` crate.
 
-use super::answer::{Facts, FolderState, ImapFolder};
+use super::answer::{Abilities, FolderState, ImapFolder};
 use super::credential::Credential;
 use super::preamble::{Greeted, Offered, greeted, noted};
 use super::screen::Screen;
 use super::trouble::{broken, closed, dismissed, garbled, refusal};
-use super::{ImapLimits, folder_name, query};
+use super::{ImapLimits, changes, folder_name, query};
 use crate::connect::discretion::Discretion;
 use crate::connect::effective::SyncSettings;
 use crate::domain::failure::{Failure, Stage};
@@ -23,13 +23,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Folders beyond this many are not looked at.
-const FOLDER_LIMIT: usize = 5_000;
+pub const FOLDER_LIMIT: usize = 5_000;
 
 /// What a server may send beyond what was asked for: flags, sizes, news of other messages.
-const SLACK: u64 = 256 << 10;
+pub(super) const SLACK: u64 = 256 << 10;
 
 /// What the facts or the frame of one message take at most, in bytes.
-const PER_MESSAGE: u64 = 4 << 10;
+pub(super) const PER_MESSAGE: u64 = 4 << 10;
 
 const LOGOUT: Duration = Duration::from_secs(3);
 
@@ -46,6 +46,8 @@ pub struct ImapSession {
     discretion: Discretion,
     /// The UIDVALIDITY with which the open folder was opened.
     validity: Option<u32>,
+    /// What the server offers, once it was asked.
+    abilities: Option<Abilities>,
 }
 
 impl ImapSession {
@@ -90,7 +92,7 @@ impl ImapSession {
         {
             Ok(session) => {
                 stages.passed(Stage::Authentication, begun.elapsed(), "");
-                Ok(Self { session, controls, limits, host, ended: false, discretion, validity: None })
+                Ok(Self { session, controls, limits, host, ended: false, discretion, validity: None, abilities: None })
             }
             Err(failure) => Err(noted(stages, begun, discreet(&discretion, failure))),
         }
@@ -103,6 +105,61 @@ impl ImapSession {
     /// Whether the session can take another command.
     pub fn is_usable(&self) -> bool {
         !self.ended
+    }
+
+    /// What the server offers; what has to be switched on for it (RFC 5161) is on from the first call.
+    pub fn abilities(&mut self) -> Result<Abilities, Failure> {
+        if let Some(known) = self.abilities {
+            return Ok(known);
+        }
+        let mut found = self.run(Stage::Capabilities, SLACK, |session| {
+            let offered = session.capabilities()?;
+            let has = |word: &str| offered.has_str(word);
+            // Both need ENABLE, and whoever knows RFC 7162 knows it.
+            let enable = has("ENABLE");
+            Ok(Abilities {
+                condstore: enable && (has("CONDSTORE") || has("QRESYNC")),
+                qresync: enable && has("QRESYNC"),
+                gmail: has("X-GM-EXT-1"),
+            })
+        })?;
+        if found.condstore {
+            let word = if found.qresync { "ENABLE QRESYNC" } else { "ENABLE CONDSTORE" };
+            match self.raw(Stage::Capabilities, SLACK, word) {
+                // Some answer with an empty list and tell of changes all the same: what EXAMINE says decides about that.
+                // To be told what went needs a word.
+                Ok(answer) => found.qresync &= changes::enabled(&answer).iter().any(|word| word == "QRESYNC"),
+                Err(failure) if self.is_usable() => {
+                    tracing::debug!(host = self.host, %failure, "the server offers what it does not switch on");
+                    (found.condstore, found.qresync) = (false, false);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        self.abilities = Some(found);
+        Ok(found)
+    }
+
+    /// One command with everything that the server sent before its final line.
+    pub(super) fn raw(&mut self, stage: Stage, budget: u64, command: &str) -> Result<Vec<u8>, Failure> {
+        self.run(stage, budget, |session| session.run_command_and_read_response(command))
+    }
+
+    /// The UIDVALIDITY of the open folder.
+    pub(super) fn validity(&self) -> Option<u32> {
+        self.validity
+    }
+
+    /// The server does not do what it offers.
+    pub(super) fn forget_qresync(&mut self) {
+        if let Some(abilities) = &mut self.abilities {
+            abilities.qresync = false;
+        }
+    }
+
+    /// The session is of no more use.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Every folder, up to a few thousand.
@@ -124,6 +181,7 @@ impl ImapSession {
                 exists: folder.exists,
                 uid_validity: folder.uid_validity.filter(real),
                 uid_next: folder.uid_next.filter(real),
+                mod_seq: folder.highest_mod_seq.filter(|number| *number != 0),
             })
         })?;
         self.validity = state.uid_validity;
@@ -163,21 +221,6 @@ impl ImapSession {
         // The last message has the highest number; what is said of others was not asked for.
         let last = fetches.iter().filter(|fetch| is_answer(fetch)).max_by_key(|fetch| fetch.message);
         Ok(last.and_then(|fetch| fetch.uid).filter(|uid| *uid != 0))
-    }
-
-    /// The facts of `uids` (ascending). A message that is no longer there has none.
-    pub fn facts(&mut self, uids: &[u32]) -> Result<Vec<Facts>, Failure> {
-        let mut facts = self.fetch(uids, FACTS, 0, |uid, fetch| {
-            if !is_answer(fetch) {
-                return None;
-            }
-            let received_at = fetch.internal_date().map(|date| Timestamp::from_millis(date.timestamp_millis()));
-            let flags = fetch.flags().iter().filter(|flag| **flag != Flag::Recent).map(Flag::to_string).collect();
-            Some(Facts { uid, flags, received_at, size: fetch.size.map(u64::from) })
-        })?;
-        facts.sort_by_key(|fact| fact.uid);
-        facts.dedup_by_key(|fact| fact.uid);
-        Ok(facts)
     }
 
     /// The whole messages of `uids` (ascending), which together take about `size` bytes; those that the server did not

@@ -303,7 +303,7 @@ async fn folders_facts_and_texts_are_read_without_touching_a_flag() {
         assert_eq!(session.search(Some(&(1..=2)), &(2..=3), None).unwrap(), [2]);
         let since = Timestamp::parse("2026-07-02");
         assert_eq!(session.search(None, &(1..=3), since).unwrap(), [2, 3]);
-        let facts = session.facts(&[2, 3, 9]).unwrap();
+        let facts = session.facts(&[2, 3, 9], Asked::default()).unwrap();
         assert_eq!(facts.iter().map(|fact| fact.uid).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(facts[0].received_at, since);
         assert_eq!(facts[0].size, Some(MAIL.len() as u64));
@@ -369,7 +369,7 @@ async fn answers_about_messages_nobody_asked_for_are_ignored() {
     with_mail(vec![Rule::new(Point::ImapCommand("FETCH"), Act::Before(news))], |session| {
         session.examine("INBOX").unwrap();
         assert_eq!(session.bodies(&[1], 100).unwrap(), [(1, MAIL.to_vec())]);
-        assert_eq!(session.facts(&[1]).unwrap().len(), 1);
+        assert_eq!(session.facts(&[1], Asked::default()).unwrap().len(), 1);
     })
     .await;
 }
@@ -379,7 +379,7 @@ async fn a_folder_that_is_numbered_anew_in_mid_session_ends_it() {
     let news = b"* OK [UIDVALIDITY 4000000000] restored\r\n".to_vec();
     with_mail(vec![Rule::new(Point::ImapCommand("FETCH"), Act::Before(news))], |session| {
         session.examine("INBOX").unwrap();
-        assert!(session.facts(&[1]).unwrap_err().sentence.contains("numbered"));
+        assert!(session.facts(&[1], Asked::default()).unwrap_err().sentence.contains("numbered"));
         assert!(!session.is_usable());
     })
     .await;
@@ -432,7 +432,7 @@ async fn no_refusal_of_the_session_shows_the_password() {
                 session.examine("INBOX").unwrap_err(),
                 session.folders().unwrap_err(),
                 session.append("INBOX", MAIL).unwrap_err(),
-                session.facts(&[1]).unwrap_err(),
+                session.facts(&[1], Asked::default()).unwrap_err(),
             ];
             format!("{failures:?}")
         })

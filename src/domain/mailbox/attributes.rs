@@ -104,6 +104,7 @@ pub static RESOURCE: Resource = Resource {
         A::boolean("syncOutreachFolder", "Syncs the folder \"Outreach\" instead of the inbox; Exchange2007_SP1 only.").preset(Preset::Boolean(false)),
         A::integer("syncPassiveFrequency", 10, WEEK, "Seconds between syncs while the owner is away.").preset(Preset::Integer(1500)),
         A::time("syncPermanentErrorAt", "When syncing stopped for an error that does not go away by itself; null while it works.").read_only(),
+        A::structure("syncProgress", "While older mail is fetched: which folder, how many messages are stored, and of how many; else null."),
         A::text("syncState", 255, "ok, paused, erroring, authFailed, disabled or notConfigured.").read_only(),
         A::text("syncStateReason", 1024, "Why syncing is in its state, in a sentence.").read_only(),
         A::time("syncSuccessAt", "The most recent sync that reached all wanted folders.").read_only(),

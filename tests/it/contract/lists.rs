@@ -246,5 +246,8 @@ fn message(number: u64, now: postroom::domain::time::Timestamp) -> Message {
         parse_problems: Vec::new(),
         created_at: now,
         mailing_id: None,
+        deleted_at: None,
+        provider_thread: None,
+        by_content: false,
     }
 }
