@@ -1,4 +1,5 @@
 use super::folder::Folder;
+use super::folder_name::{MAX_NAME, canonical};
 use super::numbering::Numbering;
 use super::store::Unknown;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +18,13 @@ pub(super) struct Account {
     folders: Mutex<BTreeMap<String, Folder>>,
     numbering: Arc<Numbering>,
     changed: Notify,
+}
+
+/// A folder as LIST tells of it.
+pub(super) struct Listed {
+    pub name: String,
+    pub special_use: Option<&'static str>,
+    pub has_children: bool,
 }
 
 impl Account {
@@ -59,9 +67,58 @@ impl Account {
         deleted
     }
 
-    /// The names of all folders with their special use, in order.
-    pub fn list(&self) -> Vec<(String, Option<&'static str>)> {
-        self.folders().iter().map(|(name, folder)| (name.clone(), folder.special_use)).collect()
+    /// Gives a folder and those inside it another name; what is in them stays the same. INBOX gives its messages away and
+    /// stays (RFC 3501 section 6.3.5). `false` if there is no such folder, or no room under the new name.
+    pub fn rename(&self, from: &str, to: &str) -> bool {
+        let (from, to) = (canonical(from), canonical(to));
+        let renamed =
+            if from == "INBOX" { self.insert(&to, None) && self.empty(&to) } else { self.transfer(&from, &to) };
+        self.changed.notify_waiters();
+        renamed
+    }
+
+    fn transfer(&self, from: &str, to: &str) -> bool {
+        let mut folders = self.folders();
+        let inside = format!("{from}/");
+        let names: Vec<String> =
+            folders.keys().filter(|name| *name == from || name.starts_with(&inside)).cloned().collect();
+        let target = |name: &str| format!("{to}{}", &name[from.len()..]);
+        let free = |name: &String| !folders.contains_key(&target(name)) && target(name).len() <= MAX_NAME;
+        if !folders.contains_key(from) || !names.iter().all(free) {
+            return false;
+        }
+        let taken: Vec<_> = names.iter().filter_map(|name| Some((target(name), folders.remove(name)?))).collect();
+        folders.extend(taken);
+        true
+    }
+
+    /// Moves all messages of INBOX to a folder; `false` if that is gone again.
+    fn empty(&self, to: &str) -> bool {
+        let mut folders = self.folders();
+        let inbox = folders.get("INBOX").map_or_else(Vec::new, |inbox| inbox.messages().to_vec());
+        let Some(target) = folders.get_mut(to) else { return false };
+        for message in &inbox {
+            target.add_copy(message);
+        }
+        if let Some(inbox) = folders.get_mut("INBOX") {
+            inbox.remove(|_| true);
+        }
+        true
+    }
+
+    /// All folders in order.
+    pub fn list(&self) -> Vec<Listed> {
+        let folders = self.folders();
+        let has_children = |name: &str| {
+            let inside = format!("{name}/");
+            folders.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside))
+        };
+        let listed = |(name, folder): (&String, &Folder)| Listed {
+            name: name.clone(),
+            special_use: folder.special_use,
+            has_children: has_children(name),
+        };
+        folders.iter().map(listed).collect()
     }
 
     pub fn read<T>(&self, name: &str, look: impl FnOnce(&Folder) -> T) -> Result<T, Unknown> {
@@ -103,9 +160,4 @@ impl Account {
     fn no_folder(&self, name: &str) -> Unknown {
         Unknown { address: self.address.clone(), folder: Some(name.to_owned()) }
     }
-}
-
-/// INBOX in any case is INBOX (RFC 3501 section 5.1); other names are taken as they are.
-pub(super) fn canonical(name: &str) -> String {
-    if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { name.to_owned() }
 }

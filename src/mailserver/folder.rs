@@ -13,7 +13,7 @@ pub struct StoredMessage {
     pub date: Timestamp,
     /// The message byte for byte.
     pub raw: Arc<[u8]>,
-    /// No other message of the server has it (X-GM-MSGID at Gmail).
+    /// The same wherever the account shows this message, copies and moves included (X-GM-MSGID).
     pub number: u64,
     /// The folder's [`super::MailServer::mod_sequence`] with which this message came or its flags last changed.
     pub mod_sequence: u64,
@@ -59,10 +59,20 @@ impl Folder {
         self.messages.binary_search_by_key(&uid, |message| message.uid).ok().map(|index| &self.messages[index])
     }
 
+    /// Adds a new message and returns its UID.
     pub fn append(&mut self, raw: Arc<[u8]>, flags: Flags, date: Timestamp) -> u32 {
+        let number = self.numbering.message();
+        self.add(raw, flags, date, number)
+    }
+
+    /// Adds a message that the account has already, and returns its UID here.
+    pub fn add_copy(&mut self, original: &StoredMessage) -> u32 {
+        self.add(original.raw.clone(), original.flags.clone(), original.date, original.number)
+    }
+
+    fn add(&mut self, raw: Arc<[u8]>, flags: Flags, date: Timestamp, number: u64) -> u32 {
         let uid = self.uid_next;
         self.uid_next = self.uid_next.saturating_add(1);
-        let number = self.numbering.message();
         self.version += 1;
         self.messages.push(StoredMessage { uid, flags, date, raw, number, mod_sequence: self.version });
         uid

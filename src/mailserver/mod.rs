@@ -12,6 +12,7 @@ mod account;
 mod departed;
 mod flags;
 mod folder;
+mod folder_name;
 mod gate;
 mod imap;
 mod journal;
@@ -104,7 +105,8 @@ impl MailServer {
         self.shared.store.add_account(address, password);
     }
 
-    /// Adds an empty folder to an account; nothing happens if it is there already.
+    /// Adds an empty folder to an account; nothing happens if it is there already. Letters beyond ASCII go out in modified
+    /// UTF-7; an ASCII name is taken as it goes out.
     pub fn add_folder(&self, address: &str, folder: &str) -> Result<(), Unknown> {
         self.shared.store.account(address)?.create(folder);
         Ok(())
@@ -116,6 +118,16 @@ impl MailServer {
         Ok(())
     }
 
+    /// Renames a folder and those inside it, as another client's RENAME would; `false` if it cannot be.
+    pub fn rename_folder(&self, address: &str, from: &str, to: &str) -> Result<bool, Unknown> {
+        Ok(self.shared.store.account(address)?.rename(from, to))
+    }
+
+    /// Deletes a folder with its messages; `false` if there is none, or if it is INBOX.
+    pub fn delete_folder(&self, address: &str, folder: &str) -> Result<bool, Unknown> {
+        Ok(self.shared.store.account(address)?.delete(folder))
+    }
+
     /// Puts a message straight into a folder, dated now, and wakes IDLE. Returns its UID.
     pub fn append(&self, address: &str, folder: &str, raw: &[u8]) -> Result<u32, Unknown> {
         self.append_at(address, folder, raw, self.shared.options.clock.now())
@@ -125,6 +137,14 @@ impl MailServer {
     pub fn append_at(&self, address: &str, folder: &str, raw: &[u8], date: Timestamp) -> Result<u32, Unknown> {
         let account = self.shared.store.account(address)?;
         account.change(folder, |folder| folder.append(raw.into(), Flags::default(), date))
+    }
+
+    /// Shows a message of one folder in another one too, as a label of Gmail does: the same X-GM-MSGID, bytes and date, a
+    /// UID of its own, which is returned; `None` if there is no such message. Its flags change in one folder at a time.
+    pub fn show_also(&self, address: &str, folder: &str, uid: u32, other: &str) -> Result<Option<u32>, Unknown> {
+        let account = self.shared.store.account(address)?;
+        let Some(message) = account.read(folder, |folder| folder.message(uid).cloned())? else { return Ok(None) };
+        account.change(other, |folder| folder.add_copy(&message)).map(Some)
     }
 
     /// What a folder holds, in the order of UIDs.

@@ -46,7 +46,7 @@ pub struct Options {
     /// What EHLO announces beyond the usual, or keeps quiet.
     pub smtp_capabilities: Capabilities,
     /// What CAPABILITY announces beyond the usual, or keeps quiet. An extra `LOGINDISABLED` also disables LOGIN; an extra
-    /// `ENABLE`, `CONDSTORE` or `QRESYNC` is not only announced but done. The presets ([`Options::qresync`]) say which
+    /// `ENABLE`, `CONDSTORE`, `QRESYNC` or `X-GM-EXT-1` is not only announced but done. The presets ([`Options::qresync`]) say which
     /// words go together.
     pub imap_capabilities: Capabilities,
     /// How many expunged UIDs a folder remembers; of older ones QRESYNC says all that are not there. Default: 10,000.
@@ -77,6 +77,13 @@ impl Options {
     /// The usual extensions, CONDSTORE and QRESYNC (RFC 7162).
     pub fn qresync() -> Self {
         Self { imap_capabilities: Capabilities::with(&["CONDSTORE", "ENABLE", "QRESYNC"]), ..Self::default() }
+    }
+
+    /// Gmail's: the usual extensions, CONDSTORE without QRESYNC, and X-GM-EXT-1, by which a message that is shown in two
+    /// folders ([`super::MailServer::show_also`]) is known as one.
+    pub fn gmail() -> Self {
+        let imap_capabilities = Capabilities::with(&["CONDSTORE", "ENABLE", "X-GM-EXT-1"]);
+        Self { imap_capabilities, ..Self::default() }
     }
 
     /// Whether IMAP offers an extension.

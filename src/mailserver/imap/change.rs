@@ -67,6 +67,7 @@ impl Session {
         let target = folder_name(arguments)?;
         arguments.end()?;
         let max = self.shared.options.max_folder;
+        let tells_uids = self.shared.options.offers("UIDPLUS");
         let selected = if moves { self.writable()? } else { self.selected()? };
         let account = selected.account.clone();
         let places = selected.chosen(&set, by_uid);
@@ -76,14 +77,14 @@ impl Session {
         let filed = account.change(&target, |folder| {
             let room = max.saturating_sub(folder.messages().len()) >= originals.len();
             let copies = originals.iter().filter(|_| room);
-            let uids = copies.map(|m| folder.append(m.raw.clone(), m.flags.clone(), m.date).to_string());
+            let uids = copies.map(|original| folder.add_copy(original).to_string());
             let uids: Vec<String> = uids.collect();
             room.then_some((folder.uid_validity, uids))
         });
         let (validity, copies) = filed.map_err(|_| no_target())?.ok_or_else(full)?;
         let uids: Vec<u32> = originals.iter().map(|message| message.uid).collect();
         let listed = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        let note = if copies.is_empty() {
+        let note = if copies.is_empty() || !tells_uids {
             String::new()
         } else {
             format!("[COPYUID {validity} {listed} {}] ", copies.join(","))
@@ -102,6 +103,9 @@ impl Session {
     pub(super) fn expunge(&mut self, arguments: &mut Cursor<'_>, by_uid: bool) -> Outcome {
         let mut only = None;
         if by_uid {
+            if !self.shared.options.offers("UIDPLUS") {
+                return Err(Fault::Bad("Not a UID command"));
+            }
             arguments.space()?;
             only = Some(arguments.sequence_set()?);
         }
@@ -149,7 +153,8 @@ impl Session {
             room.then(|| (folder.uid_validity, folder.append(raw.into(), flags, date)))
         });
         let (validity, uid) = filed.map_err(|_| no_target())?.ok_or_else(full)?;
-        Ok(format!("[APPENDUID {validity} {uid}] APPEND done"))
+        let tells_uids = self.shared.options.offers("UIDPLUS");
+        Ok(if tells_uids { format!("[APPENDUID {validity} {uid}] APPEND done") } else { "APPEND done".into() })
     }
 }
 

@@ -1,3 +1,4 @@
+use super::gmail;
 use super::item::{Item, Section, part};
 use super::parse::{Cursor, Fault};
 use super::selected::{Place, Selected};
@@ -17,6 +18,9 @@ impl Session {
         arguments.end()?;
         if since.is_some() && !items.contains(&Item::ModSequence) {
             items.push(Item::ModSequence);
+        }
+        if items.iter().any(|item| matches!(item, Item::GmailMessage | Item::GmailThread)) {
+            self.speaks_of_gmail()?;
         }
         if items.contains(&Item::ModSequence) {
             self.speaks_of_mod_sequences()?;
@@ -63,6 +67,8 @@ impl Session {
                 Item::InternalDate => self.wire.put(format!("{gap}INTERNALDATE \"{}\"", date(message.date))),
                 Item::Size => self.wire.put(format!("{gap}RFC822.SIZE {}", message.raw.len())),
                 Item::ModSequence => self.wire.put(format!("{gap}MODSEQ ({})", message.mod_sequence)),
+                Item::GmailMessage => self.wire.put(format!("{gap}X-GM-MSGID {}", message.number)),
+                Item::GmailThread => self.wire.put(format!("{gap}X-GM-THRID {}", gmail::thread(message))),
                 Item::Section { label, section, partial, .. } => {
                     self.wire.put(format!("{gap}{label} "));
                     self.put_literal(message, section, *partial).await?;

@@ -1,11 +1,9 @@
 use super::parse::{Cursor, Fault, quote};
 use super::selected::Selected;
 use super::session::{Outcome, Session};
+use crate::mailserver::folder_name::MAX_NAME;
 
-/// The longest name of a folder, and the longest pattern for names.
-const MAX_NAME: usize = 255;
-
-/// LIST, LSUB, STATUS, SELECT, EXAMINE, CLOSE, UNSELECT, CREATE, DELETE, SUBSCRIBE.
+/// LIST, LSUB, STATUS, SELECT, EXAMINE, CLOSE, UNSELECT, CREATE, DELETE, RENAME, SUBSCRIBE.
 impl Session {
     pub(super) fn list(&mut self, arguments: &mut Cursor<'_>, verb: &str) -> Outcome {
         let account = self.account()?;
@@ -21,14 +19,16 @@ impl Session {
             self.wire.put(format!("* {verb} (\\Noselect) \"/\" \"\"\r\n"));
             return Ok(format!("{verb} done"));
         }
-        for (name, special_use) in account.list() {
-            let is_inbox = name == "INBOX" && pattern.eq_ignore_ascii_case("INBOX");
-            if is_inbox || matches(pattern.as_bytes(), name.as_bytes()) {
-                let attributes = match special_use {
-                    Some(special_use) if verb == "LIST" => format!("\\HasNoChildren {special_use}"),
-                    _ => "\\HasNoChildren".to_owned(),
+        let tells_uses = verb == "LIST" && self.shared.options.offers("SPECIAL-USE");
+        for folder in account.list() {
+            let is_inbox = folder.name == "INBOX" && pattern.eq_ignore_ascii_case("INBOX");
+            if is_inbox || matches(pattern.as_bytes(), folder.name.as_bytes()) {
+                let children = if folder.has_children { "\\HasChildren" } else { "\\HasNoChildren" };
+                let attributes = match folder.special_use {
+                    Some(special_use) if tells_uses => format!("{children} {special_use}"),
+                    _ => children.to_owned(),
                 };
-                self.wire.put(format!("* {verb} ({attributes}) \"/\" {}\r\n", quote(&name)));
+                self.wire.put(format!("* {verb} ({attributes}) \"/\" {}\r\n", quote(&folder.name)));
             }
         }
         Ok(format!("{verb} done"))
@@ -114,15 +114,17 @@ impl Session {
     pub(super) fn manage(&mut self, arguments: &mut Cursor<'_>, verb: &str) -> Outcome {
         let account = self.account()?;
         let name = folder_name(arguments)?;
+        let renamed = if verb == "RENAME" { folder_name(arguments)? } else { String::new() };
+        arguments.end()?;
         let done = match verb {
             "CREATE" if name.is_empty() => return Err(Fault::Bad("A folder needs a name")),
             "CREATE" => account.create(name.trim_end_matches('/')),
             "DELETE" => account.delete(&name),
-            "RENAME" => return Err(Fault::No("[CANNOT] Folders keep their names here".into())),
+            "RENAME" if renamed.is_empty() => return Err(Fault::Bad("A folder needs a name")),
+            "RENAME" => account.rename(&name, renamed.trim_end_matches('/')),
             // Every folder counts as subscribed.
             _ => account.read(&name, |_| ()).is_ok(),
         };
-        arguments.end()?;
         if done { Ok(format!("{verb} done")) } else { Err(Fault::No("Cannot do that to this folder".into())) }
     }
 }
@@ -130,7 +132,8 @@ impl Session {
 pub(super) fn folder_name(arguments: &mut Cursor<'_>) -> Result<String, Fault> {
     arguments.space()?;
     let name = arguments.astring()?;
-    let fits = name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    // RFC 3501 section 5.1: no letters beyond ASCII but in modified UTF-7.
+    let fits = name.len() <= MAX_NAME && name.is_ascii() && !name.chars().any(char::is_control);
     if fits { Ok(name) } else { Err(Fault::No("[CANNOT] Not a name for a folder".into())) }
 }
 

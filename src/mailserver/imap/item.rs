@@ -14,6 +14,9 @@ pub(super) enum Item {
     Size,
     /// RFC 7162.
     ModSequence,
+    /// X-GM-MSGID and X-GM-THRID.
+    GmailMessage,
+    GmailThread,
     Section {
         /// As the response names it: `BODY[HEADER]<0>`.
         label: String,
@@ -59,13 +62,15 @@ impl Item {
     }
 
     fn read(cursor: &mut Cursor<'_>, items: &mut Vec<Self>) -> Result<(), Fault> {
-        let name = cursor.run(|byte| byte.is_ascii_alphanumeric() || byte == b'.')?.to_ascii_uppercase();
+        let name = cursor.run(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))?.to_ascii_uppercase();
         let whole = |section, peek| Self::Section { label: name.clone(), section, peek, partial: None };
         match name.as_str() {
             "UID" => items.push(Self::Uid),
             "FLAGS" => items.push(Self::Flags),
             "INTERNALDATE" => items.push(Self::InternalDate),
             "RFC822.SIZE" => items.push(Self::Size),
+            "X-GM-MSGID" => items.push(Self::GmailMessage),
+            "X-GM-THRID" => items.push(Self::GmailThread),
             "MODSEQ" => items.push(Self::ModSequence),
             "FAST" => items.extend([Self::Flags, Self::InternalDate, Self::Size]),
             "RFC822" => items.push(whole(Section::All, false)),

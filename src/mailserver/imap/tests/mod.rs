@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::sync::Arc;
 
+mod folders;
+mod gmail;
 mod resync;
 
 const MAIL: &[u8] = b"Message-ID: <1@x>\r\nSubject: Hi\r\n there\r\n\r\nbody\0\xff\r\n";

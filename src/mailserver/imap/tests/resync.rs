@@ -1,6 +1,9 @@
 use super::{MAIL, expect, logged_in, with_mail_on};
+use crate::mailserver::imap::sequence::SequenceSet;
 use crate::mailserver::rig::{ANN, Peer};
 use crate::mailserver::{MailServer, Options};
+use crate::runtime::{Random, SeededRandom};
+use std::collections::BTreeMap;
 
 /// A peer that has enabled QRESYNC and selected the inbox.
 async fn resyncing(server: &MailServer) -> Peer {
@@ -183,4 +186,49 @@ async fn a_server_may_offer_more_than_it_does() {
     expect(&mut peer, "STATUS INBOX (HIGHESTMODSEQ)", &["* STATUS \"INBOX\" (HIGHESTMODSEQ 0)"], "t OK").await;
     server.remove(ANN, "INBOX", &[1]).unwrap();
     expect(&mut peer, "NOOP", &["* VANISHED 1", "* 1 EXISTS", "* 1 RECENT"], "t OK").await;
+}
+
+#[tokio::test]
+async fn a_client_that_follows_the_mod_sequences_never_loses_the_thread() {
+    let seed = std::env::var("POSTROOM_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("seed {seed}: POSTROOM_TEST_SEED={seed} repeats this run");
+    let random = SeededRandom::new(seed);
+    let dice = |sides: usize| {
+        let mut bytes = [0; 4];
+        random.fill(&mut bytes);
+        usize::try_from(u32::from_le_bytes(bytes)).unwrap() % sides
+    };
+    let server = with_mail_on(Options { expunged_kept: 6, ..Options::qresync() }, 3).await;
+    server.set_uid_validity(ANN, "INBOX", 77).unwrap();
+    let mut peer = logged_in(&server).await;
+    peer.command("ENABLE QRESYNC").await;
+    let mut known = BTreeMap::new();
+    let mut mod_sequence = 1;
+    for _ in 0..200 {
+        for _ in 0..dice(6) {
+            let uids: Vec<u32> = server.messages(ANN, "INBOX").unwrap().iter().map(|message| message.uid).collect();
+            match (dice(4), uids.get(dice(uids.len().max(1)))) {
+                (0, Some(&uid)) => drop(server.remove(ANN, "INBOX", &[uid, uid + 2])),
+                (1, Some(&uid)) => drop(server.set_flags(ANN, "INBOX", uid, &["\\Seen", "$Done"])),
+                (2, Some(&uid)) => drop(server.set_flags(ANN, "INBOX", uid, &[])),
+                _ => drop(server.append(ANN, "INBOX", MAIL)),
+            }
+        }
+        for line in peer.command(&format!("EXAMINE INBOX (QRESYNC (77 {mod_sequence}))")).await {
+            if let Some(set) = line.strip_prefix("* VANISHED (EARLIER) ") {
+                let ranges = SequenceSet::parse(set).unwrap().resolve(0);
+                known.retain(|uid, _| !ranges.contains(*uid));
+            } else if let Some((_, told)) = line.split_once(" FETCH (UID ") {
+                let (uid, told) = told.split_once(" FLAGS (").unwrap();
+                let flags = told.split_once(')').unwrap().0.trim_start_matches("\\Recent").trim();
+                known.insert(uid.parse().unwrap(), flags.to_owned());
+            } else if let Some(highest) = line.strip_prefix("* OK [HIGHESTMODSEQ ") {
+                mod_sequence = highest.split_once(']').unwrap().0.parse::<u64>().unwrap();
+            }
+        }
+        let held = server.messages(ANN, "INBOX").unwrap();
+        let held: BTreeMap<u32, String> = held.iter().map(|m| (m.uid, m.flags.to_string())).collect();
+        assert_eq!(known, held);
+    }
 }
