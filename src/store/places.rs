@@ -238,16 +238,18 @@ impl Work<'_> {
         self.remove(MESSAGE_PLACES, &place.key())?;
         self.remove(PLACES_BY_MESSAGE, &place.reverse_key(id))?;
         let Some(before) = get::<Message>(self, id)? else { return Ok(()) };
+        // The record goes on to show what it shows if a place is left that does, else one in the same folder, else another.
+        let likeness = |placed: &Placed| (placed.folder == before.folder, placed.flags == before.flags);
         let mut next: Option<Placed> = None;
-        let mut is_shown = false;
         self.scan(PLACES_BY_MESSAGE, Keys::prefix(Key::new().id(id).build()), false, |_, value| {
             let other: Placed = decode(value)?;
-            is_shown |= other.folder == before.folder;
-            next.get_or_insert(other);
-            if is_shown { STOP } else { GO_ON }
+            if next.as_ref().is_none_or(|next| likeness(next) < likeness(&other)) {
+                next = Some(other);
+            }
+            GO_ON
         })?;
         match next {
-            _ if is_shown => Ok(()),
+            Some(next) if likeness(&next) == (true, true) => Ok(()),
             Some(Placed { folder, flags }) => {
                 self.change_message(&before, &Message { folder, flags, ..before.clone() })
             }

@@ -1,3 +1,4 @@
+mod places;
 mod slots;
 
 use super::powercut::Disk;
@@ -331,7 +332,7 @@ mod format_1 {
         }
     }
 
-    fn message() -> Message {
+    pub fn message() -> Message {
         Message {
             id: 0,
             mailbox_id: 1,

@@ -7,6 +7,8 @@
 //! - `hostile_imap`, `hostile_smtp`: servers that mean no good.
 //! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
+//! - `sync_judge`: what is stored is what a real server has, whatever happens.
+//! - `renumbered`: a server that numbers its messages anew.
 //! - `support`: the product's own binary in a home of its own, and a client of its API.
 //!
 //! The peers (`dovecot`, Cyrus, `smtp-sink`, `python3`) must be there; `tests/run` sees to that. Without them a test
@@ -37,12 +39,14 @@ mod main_job;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
 mod recipients;
+mod renumbered;
 mod sending;
 mod server_changes;
 mod smtputf8;
 #[allow(dead_code, reason = "as above")]
 mod support;
 mod suppression;
+mod sync_judge;
 mod sync_schedule;
 mod tarpits;
 mod templates;

@@ -38,7 +38,11 @@ pub fn mail(number: u32) -> Vec<u8> {
 
 /// A server with so many messages in Ann's inbox.
 pub async fn server(messages: u32) -> MailServer {
-    let server = MailServer::start(Options::default()).await.expect("the mail server starts");
+    server_with(Options::default(), messages).await
+}
+
+pub async fn server_with(options: Options, messages: u32) -> MailServer {
+    let server = MailServer::start(options).await.expect("the mail server starts");
     server.add_account(ANN, PASSWORD);
     for number in 1..=messages {
         server.append(ANN, "INBOX", &mail(number)).expect("Ann has an inbox");
@@ -84,13 +88,17 @@ pub enum Comes {
     ToNothingOr(&'static str),
 }
 
+/// An address that no other mailbox has.
+pub fn address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("ann{}@demo.test", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Lets a mailbox meet a server that follows the rules, then a server that behaves, and checks what is left of it.
 pub async fn meets(postroom: &Instance, name: &str, rules: Vec<Rule>, comes: Comes) {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
     let server = server(MESSAGES).await;
     let rules: Vec<_> = rules.into_iter().map(|rule| server.script(rule)).collect();
-    let email = format!("ann{}@demo.test", NEXT.fetch_add(1, Ordering::Relaxed));
-    let mailbox = postroom.mailbox(&email, settings(&server)).await;
+    let mailbox = postroom.mailbox(&address(), settings(&server)).await;
     let shown = settled(&postroom.client, mailbox, name).await;
     match comes {
         Comes::ToNothing => assert_eq!(shown["syncState"], "ok", "{name}: {shown:#}"),

@@ -1,7 +1,7 @@
 //! A Dovecot 2.3 of one's own: users, folders, both kinds of TLS, and `doveadm` to look at it and to change it.
 
 use super::authority::{Authority, Certificate};
-use super::process::{Peer, current_user, find, free_port, is_root, name_of, open_folder, run};
+use super::process::{Peer, current_user, find, free_port, is_root, name_of, open_folder, run, try_run};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::chown;
@@ -194,6 +194,13 @@ impl Dovecot {
     /// Runs `doveadm`; gives what it printed. Fails the test if it fails.
     pub fn doveadm(&self, arguments: &[&str]) -> String {
         self.doveadm_with(arguments, b"")
+    }
+
+    /// The same for what may be refused, with an input; what it printed, or what it complained of.
+    pub fn try_doveadm(&self, arguments: &[&str], input: &[u8]) -> Result<String, String> {
+        let mut all = vec!["-c", self.config.to_str().expect("a path in UTF-8")];
+        all.extend(arguments);
+        try_run(&self.doveadm, &all, input)
     }
 
     fn doveadm_with(&self, arguments: &[&str], input: &[u8]) -> String {

@@ -182,6 +182,11 @@ impl Drop for Peer {
 
 /// Runs a program to its end and gives what it printed; a failure fails the test with everything it said.
 pub fn run(program: &Path, arguments: &[&str], input: &[u8]) -> String {
+    try_run(program, arguments, input).unwrap_or_else(|complaint| panic!("{complaint}"))
+}
+
+/// The same for a program that may fail; then everything it said.
+pub fn try_run(program: &Path, arguments: &[&str], input: &[u8]) -> Result<String, String> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -195,14 +200,10 @@ pub fn run(program: &Path, arguments: &[&str], input: &[u8]) -> String {
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().expect("our child");
     writer.join().expect("the writer ends");
-    assert!(
-        output.status.success(),
-        "{} {}: {}\n{}{}",
-        program.display(),
-        arguments.join(" "),
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(printed);
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{} {}: {}\n{printed}{complaint}", program.display(), arguments.join(" "), output.status))
 }
