@@ -1,4 +1,5 @@
 use super::third_party::{ANN, NAMES, PASSWORD, ThirdParty};
+use crate::peers::imap_client::Held;
 use crate::support::binary::Home;
 use crate::support::client::Client;
 use crate::support::journal::{announced, quiet_sync, sync_now};
@@ -119,6 +120,7 @@ impl Writer<'_> {
              Subject: Message {number}\r\nMessage-ID: <{number}@else.test>\r\n\r\n{lines}"
         );
         let flags = if self.random.below(3) == 0 { "\\Seen" } else { "" };
+        println!("append <{number}@else.test> to {folder} {flags}");
         party.append(folder, flags, raw.as_bytes());
         self.raws.push(raw.into_bytes());
     }
@@ -129,6 +131,8 @@ impl Writer<'_> {
         let Some(folder) = self.pick(&folders).cloned() else { return };
         let comes_and_goes = folder != "INBOX" && folder != "Sent";
         let roll = self.random.below(100);
+        // Shown only if the test fails.
+        println!("{roll} in {folder}");
         match roll {
             0..25 => self.append(party, &folder),
             25..28 => (0..15).for_each(|_| self.append(party, "INBOX")),
@@ -140,8 +144,9 @@ impl Writer<'_> {
             }
             32..84 => {
                 let messages = party.messages(&folder);
-                let Some(uid) = self.pick(&messages).map(|message| message.uid) else { return };
+                let Some(Held { uid, message_id, .. }) = self.pick(&messages).cloned() else { return };
                 let Some(other) = self.pick(&folders) else { return };
+                println!("  {message_id}, UID {uid}; {other}");
                 match roll {
                     32..54 => {
                         let flag = self.pick(&FLAGS).copied().unwrap_or("\\Seen");
