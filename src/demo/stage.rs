@@ -21,8 +21,9 @@ pub(super) const HENRY: &str = "henry@customer.example";
 /// At the demo's own domain, yet without an account.
 pub(super) const NOBODY: &str = "nobody@demo.example";
 
-/// The password of every account. It guards nothing: the server is on loopback and ends with the demo.
-pub(super) const PASSWORD: &str = "demo";
+/// The password of every account. It guards nothing: the server is on loopback and ends with the demo. No line of the
+/// server holds it by chance: such a line would be taken for one that gives the credential away, and not be shown.
+pub(super) const PASSWORD: &str = "let-me-in";
 
 /// How long Grace takes to write an answer.
 const WRITING: Duration = Duration::from_secs(2);

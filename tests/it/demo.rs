@@ -103,7 +103,7 @@ async fn the_demo_shows_a_delivery_a_reply_a_rejection_a_limit_and_a_refused_pas
     assert!(summary.delayed >= 3, "{told}");
     for part in [
         "ann@demo.example → bert@demo.example: delivered (250 2.0.0 ",
-        "ann@demo.example → nobody@demo.example: rejected: 550 5.1.1 ",
+        "ann@demo.example → nobody@demo.example: rejected: 550 5.1.1 <nobody@demo.example> user unknown",
         "bert@demo.example: limit of 2 mailings per 10 seconds reached",
         "reply from grace@partner.example recognised: mailing 2 is now replied",
         "clara@demo.example: sync stopped. ",
