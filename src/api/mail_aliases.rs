@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::failure::Refusal;
 use super::idempotency::Once;
 use super::path::at;
-use super::shown::{Shows, View, answer_list, answer_show, own_mailboxes, request_of, sees_mailbox, visible};
+use super::shown::{Shows, View, list_all, own_mailboxes, request_of, sees_mailbox, show_one, visible};
 use crate::domain::address::md5_hash;
 use crate::domain::check::presets;
 use crate::domain::list::Filter;
@@ -19,7 +19,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(at("/mailAliases").get(list).post(create)).service(at("/mailAliases/{id}").get(show).delete(delete));
+    config
+        .service(at("/mailAliases").get(list_all::<MailAlias>).post(create))
+        .service(at("/mailAliases/{id}").get(show_one::<MailAlias>).delete(delete));
 }
 
 impl Shows for MailAlias {
@@ -55,19 +57,6 @@ impl Shows for MailAlias {
 
 fn may_edit(mailbox: u64, caller: &Caller, reader: &impl Reader) -> Result<bool, StoreError> {
     Ok(get::<Mailbox>(reader, mailbox)?.is_some_and(|mailbox| caller.user().may_edit(mailbox.user_id)))
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<MailAlias>(&api, &caller, &request)
-}
-
-async fn show(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<MailAlias>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }
 
 async fn create(

@@ -4,7 +4,7 @@ use super::Api;
 use super::caller::Caller;
 use super::idempotency::Once;
 use super::path::at;
-use super::shown::{Shows, View, answer_list, answer_show, own_mailboxes, request_of, sees_mailbox};
+use super::shown::{Shows, View, list_all, own_mailboxes, request_of, sees_mailbox, show_one};
 use crate::domain::address::md5_hash;
 use crate::domain::check::presets;
 use crate::domain::list::{Filter, Scalar, Test};
@@ -12,13 +12,15 @@ use crate::domain::mailing::RecipientKind;
 use crate::domain::recipient::{RESOURCE, RecipientRecord};
 use crate::domain::resource::Resource;
 use crate::domain::user::Role;
-use crate::jsonapi::{ApiError, Expect, JsonApiBody, Permissions, Purpose, Write, path_id};
+use crate::jsonapi::{ApiError, Expect, JsonApiBody, Permissions, Purpose, Write};
 use crate::store::{Reader, StoreError};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(at("/recipients").get(list).post(create)).service(at("/recipients/{id}").get(show));
+    config
+        .service(at("/recipients").get(list_all::<RecipientRecord>).post(create))
+        .service(at("/recipients/{id}").get(show_one::<RecipientRecord>));
 }
 
 impl Shows for RecipientRecord {
@@ -59,19 +61,6 @@ impl Shows for RecipientRecord {
     fn permissions(&self, _: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         Ok(Permissions { can_write: false, can_delete: Some(false) })
     }
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<RecipientRecord>(&api, &caller, &request)
-}
-
-async fn show(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<RecipientRecord>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }
 
 async fn create(

@@ -11,6 +11,7 @@ use crate::domain::resource::Resource;
 use crate::domain::user::User;
 use crate::jsonapi::{
     ApiError, Document, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown, object, ok,
+    path_id,
 };
 use crate::store::{Reader, Record, StoreError, get, list};
 use actix_web::http::header::{self, HeaderValue};
@@ -114,6 +115,25 @@ pub(super) fn answer_show<R: Shows>(
         document = document.including(included);
     }
     Ok(tagged(ok(&document), record.tag()))
+}
+
+/// The handler of `GET /{plural}`.
+pub(super) async fn list_all<R: Shows>(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    answer_list::<R>(&api, &caller, &request)
+}
+
+/// The handler of `GET /{plural}/{id}`.
+pub(super) async fn show_one<R: Shows>(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    answer_show::<R>(&api, &caller, &request, path_id(R::RESOURCE, &id)?)
 }
 
 /// Adds the entity tag of the record that an answer shows.

@@ -3,7 +3,7 @@
 use super::Api;
 use super::caller::{Caller, token_hash};
 use super::path::at;
-use super::shown::{Shows, answer_list, request_of, show, visible};
+use super::shown::{Shows, list_all, request_of, show, visible};
 use crate::domain::list::{Filter, Test};
 use crate::domain::problem::Problem;
 use crate::domain::resource::Form;
@@ -32,7 +32,7 @@ pub static RESOURCE: Resource = Resource {
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(at("/tokens").get(list).post(create)).service(at("/tokens/{id}").delete(revoke));
+    config.service(at("/tokens").get(list_all::<Token>).post(create)).service(at("/tokens/{id}").delete(revoke));
 }
 
 impl Shows for Token {
@@ -59,10 +59,6 @@ impl Shows for Token {
     fn permissions(&self, _: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         Ok(Permissions { can_write: false, can_delete: Some(true) })
     }
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<Token>(&api, &caller, &request)
 }
 
 /// Makes a token; `meta.token` of the answer is the only place where it is ever shown.

@@ -4,20 +4,20 @@ use super::Api;
 use super::caller::{Caller, is_local_operator};
 use super::failure::Refusal;
 use super::path::at;
-use super::shown::{Shows, answer_list, answer_show, request_of, show};
+use super::shown::{Shows, list_all, request_of, show, show_one};
 use crate::domain::address::Address;
 use crate::domain::list::{Filter, Test};
 use crate::domain::problem::Problem;
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{RESOURCE, Role, User};
-use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created, path_id};
+use crate::jsonapi::{ApiError, Document, Expect, JsonApiBody, Permissions, Purpose, Write, created};
 use crate::store::{Reader, StoreError, Work, first_admin, user_by_email};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(at("/users").get(list).post(create)).service(at("/users/{id}").get(show_one));
+    config.service(at("/users").get(list_all::<User>).post(create)).service(at("/users/{id}").get(show_one::<User>));
 }
 
 impl Shows for User {
@@ -54,19 +54,6 @@ impl Shows for User {
     fn permissions(&self, caller: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         Ok(Permissions { can_write: caller.is_admin(), can_delete: None })
     }
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<User>(&api, &caller, &request)
-}
-
-async fn show_one(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<User>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }
 
 /// Makes the first administrator. Later users have an administrator to make them.

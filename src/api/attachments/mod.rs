@@ -11,20 +11,20 @@ use super::Api;
 use super::caller::Caller;
 use super::failure::Refusal;
 use super::path::at;
-use super::shown::{Shows, answer_list, answer_show, visible};
+use super::shown::{Shows, list_all, show_one, visible};
 use crate::domain::attachment::{Attachment, RESOURCE};
 use crate::domain::list::{Filter, Scalar, Test};
 use crate::domain::mailing::Mailing;
 use crate::domain::resource::Resource;
 use crate::jsonapi::{ApiError, Permissions, no_content, path_id};
 use crate::store::{Reader, StoreError, content, get, user_of_attachment};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(at("/attachments").get(list).post(upload::create))
-        .service(at("/attachments/{id}").get(show).delete(delete))
+        .service(at("/attachments").get(list_all::<Attachment>).post(upload::create))
+        .service(at("/attachments/{id}").get(show_one::<Attachment>).delete(delete))
         .service(at("/attachments/{id}/content").get(download::content));
 }
 
@@ -79,19 +79,6 @@ impl Shows for Attachment {
     fn permissions(&self, _: &Caller, reader: &impl Reader) -> Result<Permissions, StoreError> {
         Ok(Permissions { can_write: false, can_delete: Some(user_of_attachment(reader, self.id)?.is_none()) })
     }
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<Attachment>(&api, &caller, &request)
-}
-
-async fn show(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<Attachment>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }
 
 async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Result<HttpResponse, ApiError> {

@@ -9,32 +9,19 @@ mod write;
 use super::Api;
 use super::caller::Caller;
 use super::path::at;
-use super::shown::{answer_list, answer_show, visible};
+use super::shown::{list_all, show_one, visible};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::mailbox::{Mailbox, RESOURCE};
 use crate::jsonapi::{ApiError, ok, path_id};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(at("/mailboxes").get(list).post(write::create))
-        .service(at("/mailboxes/{id}").get(show).patch(write::update).delete(delete::delete))
+        .service(at("/mailboxes").get(list_all::<Mailbox>).post(write::create))
+        .service(at("/mailboxes/{id}").get(show_one::<Mailbox>).patch(write::update).delete(delete::delete))
         .service(at("/mailboxes/{id}/effectiveSettings").get(effective_settings))
         .service(at("/mailboxes/{id}/actions/{verb}").post(actions::act));
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<Mailbox>(&api, &caller, &request)
-}
-
-async fn show(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<Mailbox>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }
 
 /// What the workers use, and where each value came from.

@@ -14,30 +14,14 @@ mod texts;
 mod thread;
 mod view;
 
-use super::Api;
-use super::caller::Caller;
 use super::path::at;
-use super::shown::{answer_list, answer_show};
-use crate::domain::mailing::{Mailing, RESOURCE};
-use crate::jsonapi::{ApiError, path_id};
-use actix_web::{HttpRequest, HttpResponse, web};
+use super::shown::{list_all, show_one};
+use crate::domain::mailing::Mailing;
+use actix_web::web;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(at("/mailings").get(list).post(create::create))
-        .service(at("/mailings/{id}").get(show).patch(edit::update).delete(edit::delete))
+        .service(at("/mailings").get(list_all::<Mailing>).post(create::create))
+        .service(at("/mailings/{id}").get(show_one::<Mailing>).patch(edit::update).delete(edit::delete))
         .service(at("/mailings/{id}/actions/{verb}").post(actions::act));
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<Mailing>(&api, &caller, &request)
-}
-
-async fn show(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<Mailing>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }

@@ -9,7 +9,7 @@ use super::Api;
 use super::caller::Caller;
 use super::idempotency::Once;
 use super::path::at;
-use super::shown::{Shows, View, answer_list, answer_show, request_of, visible};
+use super::shown::{Shows, View, list_all, request_of, show_one, visible};
 use crate::domain::list::Filter;
 use crate::domain::problem::{Problem, ProblemCode};
 use crate::domain::resource::Resource;
@@ -23,10 +23,10 @@ use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(at("/suppressions").get(list).post(create))
+        .service(at("/suppressions").get(list_all::<Suppression>).post(create))
         .service(at("/suppressions/import").post(lists::import))
         .service(at("/suppressions/export").get(lists::export))
-        .service(at("/suppressions/{id}").get(show).delete(delete));
+        .service(at("/suppressions/{id}").get(show_one::<Suppression>).delete(delete));
 }
 
 impl Shows for Suppression {
@@ -58,19 +58,6 @@ impl Shows for Suppression {
     fn permissions(&self, caller: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         Ok(Permissions { can_write: false, can_delete: Some(caller.is_admin()) })
     }
-}
-
-async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    answer_list::<Suppression>(&api, &caller, &request)
-}
-
-async fn show(
-    api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    answer_show::<Suppression>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
 }
 
 async fn create(
