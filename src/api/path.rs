@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use crate::jsonapi::ApiError;
 use actix_web::dev::{AppService, HttpServiceFactory};
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 /// A path below `/api/v2` under construction.
 pub(super) struct Path {
@@ -18,7 +18,9 @@ pub(super) fn at(path: &str) -> Path {
 
 impl Path {
     pub fn get<F: Handler<A, Output: Responder>, A: FromRequest + 'static>(self, handler: F) -> Self {
-        self.add("GET", web::get().to(handler))
+        // HEAD is answered wherever GET is (RFC 9110 section 9.1); the body is left out on the way.
+        let both = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+        self.add("GET", both.to(handler))
     }
 
     pub fn post<F: Handler<A, Output: Responder>, A: FromRequest + 'static>(self, handler: F) -> Self {

@@ -3,6 +3,7 @@
 use super::Api;
 use super::caller::Caller;
 use super::path::at;
+use crate::domain::org_settings::OrgSettings;
 use crate::jsonapi::{ApiError, ok};
 use actix_web::{HttpResponse, web};
 use serde_json::json;
@@ -15,16 +16,25 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(at("/accounts").get(empty));
 }
 
-/// Who the caller is.
+/// Who the caller is, and whose mail this is. An instance serves one organisation, known by the host it is reached at.
 async fn identity(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let user = caller.user();
     Ok(ok(&json!({
         "meta": {
-            "user": {"id": user.id, "email": user.email, "name": user.name(), "role": user.role},
+            "org": {"id": OrgSettings::ID, "name": organisation(api.links.origin())},
+            "user": {
+                "id": user.id, "email": user.email, "firstName": user.first_name, "lastName": user.last_name,
+                "name": user.name(), "role": user.role,
+            },
             "version": env!("CARGO_PKG_VERSION"),
         },
         "links": {"self": api.links.to(""), "mailboxes": api.links.to("mailboxes"), "mailings": api.links.to("mailings"), "messages": api.links.to("messages")},
     })))
+}
+
+/// The host of an origin.
+fn organisation(origin: &str) -> &str {
+    origin.split_once("://").map_or(origin, |(_, host)| host)
 }
 
 /// Resources of a CRM that an appliance has none of.

@@ -66,7 +66,22 @@ async fn the_checks_that_clients_make_to_see_whether_a_connection_works() {
         let answer = postroom.client.get(path).await.expect(200);
         assert_eq!(answer.header("content-type"), Some(MEDIA_TYPE), "{path}");
     }
-    assert_eq!(postroom.client.get("/api/v2").await.json["meta"]["user"]["email"], "admin@example.org");
+    let meta = postroom.client.get("/api/v2").await.json["meta"].take();
+    assert_eq!(meta["user"]["email"], "admin@example.org");
+    assert!(meta["org"]["id"] == 1 && meta["org"]["name"].as_str().is_some_and(|name| !name.contains('/')), "{meta}");
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_is_answered_as_get_is_but_without_a_body() {
+    let postroom = Instance::start().await;
+    for (path, status) in
+        [("/api/v2", 200), ("/api/v2/mailboxes", 200), ("/api/v2/users/1", 200), ("/api/v2/users/9", 404)]
+    {
+        let answer = postroom.client.send(Request { method: "HEAD", path, ..Request::default() }).await;
+        assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{path}");
+        assert_eq!(answer.header("content-type"), Some(MEDIA_TYPE), "{path}");
+    }
     postroom.stop().await;
 }
 
