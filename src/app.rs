@@ -265,7 +265,10 @@ fn threads(configured: u32) -> usize {
 
 fn prepare_directory(path: &Path) -> Result<(), StartError> {
     let explain = |error: std::io::Error| {
-        StartError::Configuration(format!("The data directory {} cannot be used: {error}.", path.display()))
+        StartError::Configuration(format!(
+            "The data directory {} cannot be used: {error}. Make it and let this user write to it, or choose another with --data-dir.",
+            path.display()
+        ))
     };
     if !path.exists() {
         std::fs::create_dir_all(path).map_err(explain)?;

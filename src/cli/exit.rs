@@ -98,7 +98,8 @@ impl From<StartError> for Failure {
 
 impl From<HttpError> for Failure {
     fn from(error: HttpError) -> Self {
-        Self::failed(error.to_string())
+        let exit = if matches!(error, HttpError::Unreachable(_)) { Exit::Unhealthy } else { Exit::Failed };
+        Self::new(exit, error.to_string())
     }
 }
 

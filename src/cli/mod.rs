@@ -42,6 +42,8 @@ use std::process::ExitCode;
 
 /// Runs the command that `arguments` (the program's name first) spell out, and gives the exit code of the process.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Any verb may come to hold a password, a token or the key.
+    crate::vault::write_no_core_file();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -82,8 +84,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn ask(arguments: &Arguments, output: Output) -> Result<(), Failure> {
     let without = match &arguments.verb {
         Verb::Setup(_) | Verb::Token(_) | Verb::Clock(_) => WithoutServer::OpenTheStore,
-        Verb::Health => WithoutServer::Fail(Exit::Unhealthy),
-        _ => WithoutServer::Fail(Exit::Failed),
+        _ => WithoutServer::Fail,
     };
     let session = Session::open(&arguments.global, without, output).await?;
     let result = match &arguments.verb {

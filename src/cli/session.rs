@@ -27,8 +27,8 @@ const PAGE: usize = 1000;
 pub enum WithoutServer {
     /// Opens the store and runs the same handlers in this process.
     OpenTheStore,
-    /// Ends with this code.
-    Fail(Exit),
+    /// Ends.
+    Fail,
 }
 
 pub struct Session {
@@ -74,10 +74,10 @@ impl Session {
         let session = Self { client, token: None, act_as: global.act_as.clone(), own: None };
         match (session.client.request("GET", "/healthz", &[], None).await, without) {
             (Ok(_), _) => Ok(session),
-            (Err(HttpError::Unreachable(reason)), WithoutServer::Fail(exit)) => {
+            (Err(HttpError::Unreachable(reason)), WithoutServer::Fail) => {
                 let text =
                     format!("No server is running at {} ({reason}). Start it with: postroom serve", socket.display());
-                Err(Failure::new(exit, text))
+                Err(Failure::new(Exit::Unhealthy, text))
             }
             (Err(HttpError::Unreachable(reason)), WithoutServer::OpenTheStore) => {
                 session.in_this_process(global, loaded, &reason, output).await

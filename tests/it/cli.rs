@@ -60,8 +60,11 @@ fn a_fresh_home_is_set_up_without_a_server_and_only_once() {
 fn a_verb_that_needs_a_server_says_how_to_start_one() {
     let (home, _) = set_up();
     let refused = home.run(&["mailbox", "list"], "");
-    assert!(refused.failed(1).contains("postroom serve") && refused.stdout.is_empty(), "{refused:#?}");
+    assert!(refused.failed(6).contains("postroom serve") && refused.stdout.is_empty(), "{refused:#?}");
     assert!(home.run(&["health"], "").failed(6).contains("postroom serve"));
+    // Nor does one run elsewhere: nothing listens on the discard port.
+    let elsewhere = home.run(&["mailbox", "list", "--url", "http://127.0.0.1:9"], "");
+    assert!(elsewhere.failed(6).contains("cannot be reached"), "{elsewhere:#?}");
 }
 
 #[test]
@@ -70,6 +73,9 @@ fn serve_names_its_url_hints_at_the_setup_and_ends_in_order() {
     let server = Server::start(&home);
     assert!(server.logged("postroom setup --email"), "{}", server.logs());
     home.run(&["setup", "--email", "ann@example.org"], "").ok();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("the limit of core files");
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "the key would be in it");
     server.signal("HUP");
     assert!(server.logged("SIGHUP"), "no reason to end");
     assert_eq!(json(&home.run(&["health", "--json"], ""))["status"], "ok");
