@@ -12,6 +12,7 @@ mod attachments;
 mod codec;
 mod error;
 mod events;
+mod file;
 mod idempotency;
 mod link_keys;
 mod loose;
@@ -116,11 +117,7 @@ impl Store {
         let mut builder = Database::builder();
         builder.set_cache_size(cache_bytes);
         if !path.exists() {
-            // Made under another name, so that a half-made file never carries the store's.
-            let new = path.with_extension("redb.new");
-            remove_if_there(&new)?;
-            schema::prepare(&builder.create(&new)?, &vault)?;
-            rename_durably(&new, path)?;
+            file::make(path, |new| schema::prepare(&builder.create(new)?, &vault))?;
         }
         // Opened for reading first: what is refused for its key or its format is not written to, not even by redb. A
         // store that was not closed in order can only be opened for writing.
@@ -129,6 +126,7 @@ impl Store {
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse),
             Err(_) => {}
         }
+        file::keep_private(path)?;
         Self::start(builder.open(path)?, vault, runtime)
     }
 
@@ -246,21 +244,4 @@ impl Store {
     pub fn moment(&self) -> Moment {
         self.timeline.moment()
     }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk_error(path, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn rename_durably(from: &Path, to: &Path) -> Result<(), StoreError> {
-    std::fs::rename(from, to).map_err(|error| disk_error(to, &error))?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk_error(folder, &error))
-}
-
-fn disk_error(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Storage(format!("{}: {error}", path.display()))
 }

@@ -37,6 +37,9 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_fresh_home_is_set_up_without_a_server_and_only_once() {
     let home = Home::new();
+    // A directory of the operator's own, open to everybody.
+    fs::create_dir_all(home.data()).unwrap();
+    fs::set_permissions(home.data(), fs::Permissions::from_mode(0o755)).unwrap();
     let first = home.run(&["setup", "--email", "ann@example.org", "--first-name", "Ann"], "");
     assert!(first.ok().contains("postroom token create --user ann@example.org"), "the next step: {first:#?}");
     assert!(first.stderr.contains("master.key"), "where the key was made: {first:#?}");
@@ -52,7 +55,9 @@ fn a_fresh_home_is_set_up_without_a_server_and_only_once() {
     assert_eq!(home.run(&["token", "create", "--user", "bob@example.org"], "").code, Some(5));
     assert_eq!(home.run(&["token", "create", "--user", "ann@example.org", "--expires", "soon"], "").code, Some(2));
 
-    // Nothing is left behind but the store.
+    // Nothing is left behind but the store, which is nobody else's to read.
+    let mode = |name: &str| fs::metadata(home.data().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("postroom.redb"), 0o600);
     assert_eq!(names(&home.data()), ["postroom.redb"]);
 }
 
