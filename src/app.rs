@@ -1,6 +1,6 @@
 //! The composition root: builds every part, starts and stops them in order. The only file that knows everyone.
 
-use crate::api::{self, Api, caller::note_connection};
+use crate::api::{self, Api, caller::note_connection, rate_limit::RateLimit};
 use crate::config::{Config, Loaded, Places};
 use crate::connect::Connector;
 use crate::connect::caps::CapLimits;
@@ -183,7 +183,8 @@ impl App {
         let sync = engines.as_ref().map(|engines| engines.sync.handle());
         let attachment_size = config.server.attachment_size.bytes();
         let api = Api::new(store.clone(), Links::new(&origin), connector, sync, outlook);
-        let api = web::Data::new(Api { attachment_size, public_url, ..api });
+        let rate_limit = RateLimit::new(store.runtime().clock.clone(), config.server.requests_per_hour.into());
+        let api = web::Data::new(Api { rate_limit, attachment_size, public_url, ..api });
         let public = web::Data::new(Public::new(store.clone()));
         let health = web::Data::new(Health::new(store.clone()));
         let build = move || {

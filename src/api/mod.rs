@@ -18,7 +18,7 @@ mod mailings;
 mod messages;
 mod org_settings;
 mod path;
-mod rate_limit;
+pub mod rate_limit;
 mod recipients;
 mod root;
 mod shown;
@@ -59,8 +59,9 @@ pub struct Api {
 
 impl Api {
     pub fn new(store: Store, links: Links, connector: Connector, sync: Option<SyncHandle>, outlook: Outlook) -> Self {
+        let defaults = crate::config::ServerConfig::default();
         Self {
-            rate_limit: RateLimit::new(store.runtime().clock.clone()),
+            rate_limit: RateLimit::new(store.runtime().clock.clone(), defaults.requests_per_hour.into()),
             store,
             links,
             connector,
@@ -68,7 +69,7 @@ impl Api {
             outlook,
             live_tests: live_tests::Throttle::default(),
             creates: idempotency::UnderWay::default(),
-            attachment_size: crate::config::ServerConfig::default().attachment_size.bytes(),
+            attachment_size: defaults.attachment_size.bytes(),
             public_url: None,
         }
     }

@@ -7,27 +7,29 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Requests per user and hour.
-const LIMIT: u64 = 1_000_000;
 const HOUR: i64 = 3_600_000;
 
 /// Counts by user and clock hour. Lost with a restart, which only ever allows more.
 pub struct RateLimit {
     clock: Arc<dyn Clock>,
+    /// Requests per user and hour.
+    limit: u64,
     counts: Mutex<(i64, HashMap<u64, u64>)>,
 }
 
 /// What one request was counted as.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
+    limit: u64,
     remaining: u64,
     /// When the hour ends, in seconds since 1970.
     reset: i64,
 }
 
 impl RateLimit {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, counts: Mutex::default() }
+    /// Allows a user `limit` requests in an hour.
+    pub fn new(clock: Arc<dyn Clock>, limit: u64) -> Self {
+        Self { clock, limit, counts: Mutex::default() }
     }
 
     /// Counts a request; what it was counted as, and an error once the hour's share is used up.
@@ -41,12 +43,12 @@ impl RateLimit {
         let used = counts.1.entry(user).or_default();
         *used += 1;
         let reset = (hour + 1) * HOUR;
-        let admitted = if *used > LIMIT {
+        let admitted = if *used > self.limit {
             Err(ApiError::rate_limited(Duration::from_millis((reset - now).unsigned_abs())))
         } else {
             Ok(())
         };
-        (Counted { remaining: LIMIT.saturating_sub(*used), reset: reset / 1000 }, admitted)
+        (Counted { limit: self.limit, remaining: self.limit.saturating_sub(*used), reset: reset / 1000 }, admitted)
     }
 }
 
@@ -54,7 +56,7 @@ impl Counted {
     /// Adds the headers that say so.
     pub fn show(self, headers: &mut HeaderMap) {
         let mut set = |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
-        set("x-ratelimit-limit", HeaderValue::from(LIMIT));
+        set("x-ratelimit-limit", HeaderValue::from(self.limit));
         set("x-ratelimit-remaining", HeaderValue::from(self.remaining));
         set("x-ratelimit-reset", HeaderValue::from(self.reset));
     }
@@ -66,10 +68,12 @@ mod tests {
     use crate::domain::time::Timestamp;
     use crate::runtime::ManualClock;
 
+    const LIMIT: u64 = 1_000_000;
+
     #[test]
     fn the_count_is_per_user_and_starts_anew_with_the_hour() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(10 * HOUR + 5)));
-        let limit = RateLimit::new(clock.clone());
+        let limit = RateLimit::new(clock.clone(), LIMIT);
         assert_eq!(limit.count(1).0.remaining, LIMIT - 1);
         assert_eq!(limit.count(1).0.remaining, LIMIT - 2);
         let other = limit.count(2).0;

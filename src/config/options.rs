@@ -119,6 +119,8 @@ options! {
         threads: u32 = 0, in 0..=256;
         /// The largest attachment that can be uploaded, and the most that the attachments of a mailing have together.
         attachment_size: ByteSize = ByteSize::mib(25), in ByteSize::mib(1)..=ByteSize::mib(100);
+        /// How many API requests a user may make in an hour; what is left is in the headers of every answer.
+        requests_per_hour: u32 = 1_000_000, in 1..=1_000_000_000;
     }
 
     /// Connections to the outside.

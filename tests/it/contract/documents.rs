@@ -1,6 +1,7 @@
 use super::path;
 use crate::support::client::{MEDIA_TYPE, Request};
 use crate::support::instance::Instance;
+use postroom::config::Config;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,6 +83,28 @@ async fn head_is_answered_as_get_is_but_without_a_body() {
         assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{path}");
         assert_eq!(answer.header("content-type"), Some(MEDIA_TYPE), "{path}");
     }
+    for path in ["/healthz", "/readyz"] {
+        let answer = postroom.client.send(Request { method: "HEAD", path, ..Request::default() }).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, ""), "{path}");
+    }
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_limit_is_as_configured_and_says_when_to_come_back() {
+    let mut config = Config::default();
+    config.server.requests_per_hour = 5;
+    let postroom = Instance::start_with(config).await;
+    // The hour may end in between, but not twice.
+    let mut answers = Vec::new();
+    for _ in 0..11 {
+        answers.push(postroom.client.get("/api/v2").await);
+    }
+    let refused =
+        answers.into_iter().find(|answer| answer.status == 429).expect("eleven are more than twice five").checked();
+    assert_eq!(refused.json["errors"][0]["id"], "rateLimitExceeded");
+    assert_eq!((refused.header("x-ratelimit-limit"), refused.header("x-ratelimit-remaining")), (Some("5"), Some("0")));
+    assert!(refused.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok()).is_some_and(|s| s <= 3600));
     postroom.stop().await;
 }
 
