@@ -42,6 +42,7 @@ mod recipients;
 mod renumbered;
 mod sending;
 mod server_changes;
+mod server_kinds;
 mod smtputf8;
 #[allow(dead_code, reason = "as above")]
 mod support;
