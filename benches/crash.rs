@@ -110,5 +110,6 @@ fn message(number: usize) -> Message {
         deleted_at: None,
         provider_thread: None,
         by_content: false,
+        bounces: Vec::new(),
     }
 }

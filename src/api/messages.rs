@@ -4,6 +4,7 @@ use super::Api;
 use super::caller::Caller;
 use super::path::at;
 use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox, visible};
+use crate::domain::bounce::Bounce;
 use crate::domain::list::Filter;
 use crate::domain::message::{Message, RESOURCE};
 use crate::domain::resource::Resource;
@@ -36,6 +37,7 @@ impl Shows for Message {
         // Bodies are read from the raw octets, so that they are stored once.
         let bodies = raw(reader, self.id)?.map(|raw| mime::parse(&raw));
         let (text, html) = bodies.map_or((None, None), |bodies| (bodies.text, bodies.html));
+        let reply_text = mime::reply_text(text.as_deref(), html.as_deref());
         let bracketed = |id: &String| format!("<{id}>");
         let mut shown = json!({
             "attachments": self.attachments,
@@ -43,6 +45,7 @@ impl Shows for Message {
             "bcc": self.bcc,
             "bodyHtml": html.as_deref().map(mime::sanitise),
             "bodyText": text,
+            "bounces": self.bounces.iter().map(bounce).collect::<Vec<_>>(),
             "cc": self.cc,
             "classification": self.classification,
             "createdAt": self.created_at,
@@ -56,6 +59,7 @@ impl Shows for Message {
             "parseProblems": self.parse_problems,
             "receivedAt": self.received_at,
             "references": self.references.iter().map(bracketed).collect::<Vec<_>>(),
+            "replyText": reply_text,
             "replyTo": self.reply_to,
             "sentAt": self.sent_at,
             "size": self.size,
@@ -73,6 +77,18 @@ impl Shows for Message {
     fn permissions(&self, _: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {
         Ok(Permissions { can_write: false, can_delete: Some(false) })
     }
+}
+
+fn bounce(bounce: &Bounce) -> Value {
+    json!({
+        "recipient": bounce.recipient,
+        "originalRecipient": bounce.original_recipient,
+        "code": bounce.code,
+        "enhancedCode": bounce.enhanced.map(|code| code.to_string()),
+        "severity": bounce.severity,
+        "reason": bounce.reason,
+        "text": bounce.text,
+    })
 }
 
 async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -40,6 +40,7 @@ pub enum EventKind {
     SuppressionUpdated,
     SuppressionDestroyed,
     UserCreated,
+    MailingMarkedAsSpam,
 }
 
 impl EventKind {

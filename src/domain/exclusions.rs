@@ -4,6 +4,7 @@
 //! same in either spelling. Matching takes time linear in the pattern and the address.
 
 use super::address::{ADDRESS_LIMIT, Address};
+use std::collections::HashSet;
 
 /// The longest pattern, in characters.
 const PATTERN_LIMIT: usize = 320;
@@ -22,25 +23,71 @@ pub fn excluding<'l>(list: &'l str, address: &str) -> Option<&'l str> {
     patterns(list).find(|pattern| matches(&normal(pattern), &key))
 }
 
+/// Lists made ready for many addresses: whole addresses and whole domains cost one look-up however many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patterns {
+    addresses: HashSet<String>,
+    domains: HashSet<String>,
+    others: Vec<String>,
+}
+
+impl Patterns {
+    pub fn of<'l>(lists: impl IntoIterator<Item = &'l str>) -> Self {
+        let mut found = Self::default();
+        for pattern in lists.into_iter().flat_map(patterns).map(normal) {
+            if !pattern.contains('*') {
+                found.addresses.insert(pattern);
+            } else if let Some(domain) = pattern.strip_prefix("*@").filter(|domain| !domain.contains('*')) {
+                found.domains.insert(domain.to_owned());
+            } else {
+                found.others.push(pattern);
+            }
+        }
+        found
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.domains.is_empty() && self.others.is_empty()
+    }
+
+    /// Whether a pattern matches an address, which may be no address at all.
+    pub fn cover(&self, address: &str) -> bool {
+        if address.len() > ADDRESS_LIMIT {
+            return false;
+        }
+        let key = super::mailbox::address_key(address);
+        self.addresses.contains(&key)
+            || key.rsplit_once('@').is_some_and(|(_, domain)| self.domains.contains(domain))
+            || self.others.iter().any(|pattern| matches(pattern, &key))
+    }
+}
+
 /// What is wrong with a list, in a sentence.
 pub fn problem(list: &str) -> Option<String> {
-    patterns(list).find_map(|pattern| {
-        let why = if pattern.chars().count() > PATTERN_LIMIT {
-            "is too long"
-        } else if pattern.chars().any(|character| character.is_whitespace() || character.is_control()) {
-            "contains a space"
-        } else if pattern.matches('@').count() > 1 {
-            "has more than one @"
-        } else if !pattern.contains('*') && Address::parse(&normal(pattern).replacen("*@", "x@", 1)).is_err() {
-            "is neither an address nor a domain"
-        } else {
-            return None;
-        };
-        let shown: String = pattern.chars().filter(|character| !character.is_control()).take(60).collect();
-        Some(format!(
-            "The pattern '{shown}' {why}. Patterns look like ann@example.org, *@example.org or *@*.example.org."
-        ))
-    })
+    patterns(list).find_map(problem_of)
+}
+
+/// What is wrong with a list that has a pattern on each line, in a sentence that names the line.
+pub fn problem_of_lines(list: &str) -> Option<String> {
+    list.lines()
+        .enumerate()
+        .find_map(|(at, line)| patterns(line).find_map(problem_of).map(|why| format!("Line {}: {why}", at + 1)))
+}
+
+fn problem_of(pattern: &str) -> Option<String> {
+    let why = if pattern.chars().count() > PATTERN_LIMIT {
+        "is too long"
+    } else if pattern.chars().any(|character| character.is_whitespace() || character.is_control()) {
+        "contains a space"
+    } else if pattern.matches('@').count() > 1 {
+        "has more than one @"
+    } else if !pattern.contains('*') && Address::parse(&normal(pattern).replacen("*@", "x@", 1)).is_err() {
+        "is neither an address nor a domain"
+    } else {
+        return None;
+    };
+    let shown: String = pattern.chars().filter(|character| !character.is_control()).take(60).collect();
+    Some(format!("The pattern '{shown}' {why}. Patterns look like ann@example.org, *@example.org or *@*.example.org."))
 }
 
 /// The pattern as keys of addresses are written: lower case, the domain in A-labels where it has no star.
@@ -108,6 +155,13 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_line_is_told_with_its_number() {
+        let problem = problem_of_lines("ann@example.org\r\n\r\n*@example.com\nnot one, x@y.example").unwrap();
+        assert!(problem.starts_with("Line 4: The pattern 'not one'"), "{problem}");
+        assert_eq!(problem_of_lines("*@example.com\n"), None);
+    }
+
+    #[test]
     fn many_stars_cost_no_more_than_few() {
         let pattern = format!("{}b@x.example", "a*".repeat(150));
         assert!(!matches(&pattern, &format!("{}@x.example", "a".repeat(240))));
@@ -129,6 +183,11 @@ mod tests {
                 }
             }
             prop_assert_eq!(matches(&pattern, &text), slow(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn lists_made_ready_match_as_lists_do(list in "([ab*]{1,2}@?[ab*]{0,2}\\.x[,\n]){0,5}", address in "[ab]{1,2}@[ab]{1,2}\\.x") {
+            prop_assert_eq!(Patterns::of([list.as_str()]).cover(&address), excluding(&list, &address).is_some());
         }
 
         #[test]

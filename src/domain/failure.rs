@@ -226,6 +226,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// At most `limit` octets from the start of a text, not splitting a character.
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
 /// A line that a stranger sent, made fit to be stored and shown.
 pub fn clean(line: &str) -> String {
     line.chars()

@@ -1,5 +1,6 @@
 //! A message: one synced email, inbound or outbound.
 
+use super::bounce::Bounce;
 use super::classification::Classification;
 use super::list::{Listed, Scalar};
 use super::resource::{Attribute as A, Relationship as R, Resource};
@@ -16,6 +17,12 @@ pub static RESOURCE: Resource = Resource {
         A::long_text("bodyHtml", "The HTML body, sanitised: no scripts, forms or remote images.").read_only(),
         A::long_text("bodyText", "The text body.").read_only(),
         A::structure("cc", "Copies."),
+        A::structure(
+            "bounces",
+            "What a delivery report says of each recipient: recipient, originalRecipient, code, enhancedCode, severity \
+             (hard, soft), reason (badAddress, badDomain, mailboxFull, disabled, policy, tooLarge, senderQuota, expired, \
+             other), text.",
+        ),
         A::text("classification", 255, "reply, bounce, complaint, autoReply, unsubscribe or other.")
             .read_only()
             .filterable(),
@@ -34,6 +41,8 @@ pub static RESOURCE: Resource = Resource {
         A::structure("parseProblems", "What was wrong with the message's form, if anything."),
         A::time("receivedAt", "When the server received it (IMAP's INTERNALDATE).").read_only().listed(),
         A::structure("references", "The Message-IDs of its thread."),
+        A::long_text("replyText", "The text without quoted mail and signature; where that is not plain, all of it.")
+            .read_only(),
         A::structure("replyTo", "Where answers go."),
         A::time("sentAt", "The Date header.").read_only(),
         A::number("size", "The size of the raw message in octets.").read_only(),
@@ -43,7 +52,7 @@ pub static RESOURCE: Resource = Resource {
     ],
     relationships: &[
         R::one("mailbox", "mailbox", "The mailbox it was synced from.").filterable(),
-        R::one("mailing", "mailing", "The mailing it answers, or is the copy of.").filterable(),
+        R::one("mailing", "mailing", "The mailing it answers, reports about, or is the copy of.").filterable(),
     ],
     tolerated: &[],
 };
@@ -109,7 +118,7 @@ pub struct Message {
     pub authentication_results: Vec<String>,
     pub parse_problems: Vec<String>,
     pub created_at: Timestamp,
-    /// The mailing that it answers or is the copy of.
+    /// The mailing that it answers, reports about or is the copy of.
     pub mailing_id: Option<u64>,
     /// Since when the server has it in no synced folder.
     #[serde(default)]
@@ -120,6 +129,9 @@ pub struct Message {
     /// Whether it is known by its content, and not by its Message-ID alone as messages used to be.
     #[serde(default)]
     pub by_content: bool,
+    /// What a delivery report says of each recipient.
+    #[serde(default)]
+    pub bounces: Vec<Bounce>,
 }
 
 impl Listed for Message {

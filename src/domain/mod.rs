@@ -6,12 +6,14 @@
 pub mod address;
 pub mod attachment;
 pub mod backoff;
+pub mod bounce;
 pub mod check;
 pub mod classification;
 pub mod connection;
 pub mod event;
 pub mod exclusions;
 pub mod failure;
+pub mod finding;
 pub mod folder_choice;
 pub mod limits;
 pub mod link;

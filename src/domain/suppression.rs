@@ -18,7 +18,7 @@ pub static RESOURCE: Resource = Resource {
             .form(Form::OneOf(Reason::NAMES))
             .preset(Preset::Text("manual"))
             .listed(),
-        A::text("source", 255, "What put it here: page, oneClick, server, report, api or import.").read_only(),
+        A::text("source", 255, "What put it here: page, oneClick, mail, server, report, api or import.").read_only(),
     ],
     relationships: &[
         R::one("creator", "user", "Who put it here; nobody for an opt-out or a bounce."),

@@ -4,7 +4,7 @@
 //! are measured, not decoded, unless one is asked for.
 
 use super::decode::{Transfer, characters, windows_1252};
-use super::{markup, text};
+use super::{markup, report, text};
 use crate::domain::message::Attachment;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 use std::borrow::Cow;
@@ -20,12 +20,16 @@ const HEADER_LIMIT: usize = 128 * 1024;
 const PART_HEADER_LIMIT: usize = 16 * 1024;
 /// The longest attachment name, without any path, in characters.
 const NAME_LIMIT: usize = 255;
+/// How much of a report's part is read, in octets, and of how many parts.
+const PIECES: (usize, usize) = (64 * 1024, 10);
 
 /// How much of the bodies is wanted, in octets each.
 #[derive(Clone, Copy)]
 pub(super) struct Keep {
     pub(super) text: usize,
     pub(super) html: usize,
+    /// Whether the parts that reports are made of are wanted.
+    pub(super) pieces: bool,
 }
 
 /// What a walk over the parts has found.
@@ -37,7 +41,16 @@ pub(super) struct Parts {
     pub(super) problems: Vec<String>,
     /// The content of the part that was asked for.
     pub(super) content: Option<Vec<u8>>,
+    /// The parts that reports are made of, where they are wanted.
+    pub(super) pieces: Vec<Piece>,
     seen: u32,
+}
+
+/// The beginning of a part that a report is made of.
+pub(super) struct Piece {
+    pub(super) content_type: String,
+    /// At most 64 KiB.
+    pub(super) octets: Vec<u8>,
 }
 
 /// A header and what follows it.
@@ -192,6 +205,11 @@ impl Parts {
             let charset = content_type.and_then(|found| found.attribute("charset"));
             self.body(transfer.decode(body, limit).as_ref(), charset, is_html, limit);
             return;
+        }
+        if keep.pieces && self.pieces.len() < PIECES.1 && report::is_of_interest(full_type) {
+            let mut octets = transfer.decode(body, PIECES.0).into_owned();
+            octets.truncate(PIECES.0);
+            self.pieces.push(Piece { content_type: full_type.to_owned(), octets });
         }
         let content_id = field(fields, &HeaderName::ContentId).and_then(HeaderValue::as_text);
         self.attachments.push(Attachment {

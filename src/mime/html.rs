@@ -17,18 +17,28 @@ const WIDTH: usize = 76;
 pub fn text_from_html(html: &str) -> String {
     let html = text::cut(html, HTML_LIMIT);
     let rendered = markup::is_tame(html)
-        .then(|| contain_blocking(|| render(html)).ok().flatten())
+        .then(|| contain_blocking(|| render(html, true)).ok().flatten())
         .flatten()
         .unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
     let lines: Vec<&str> = rendered.trim().lines().map(str::trim_end).collect();
     lines.join("\n")
 }
 
-fn render(html: &str) -> Option<String> {
+/// The text of an HTML body as a person reads it: quoted mail marked by `>`, links without their targets. Bounded and
+/// total as [`text_from_html`] is.
+pub(super) fn text_without_links(html: &str) -> String {
+    let html = text::cut(html, HTML_LIMIT);
+    let rendered = markup::is_tame(html).then(|| contain_blocking(|| render(html, false)).ok().flatten()).flatten();
+    let rendered = rendered.unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
+    rendered.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+fn render(html: &str, footnotes: bool) -> Option<String> {
     html2text::config::plain()
         .no_table_borders()
         .no_link_wrapping()
         .allow_width_overflow()
+        .link_footnotes(footnotes)
         .string_from_read(html.as_bytes(), WIDTH)
         .ok()
 }

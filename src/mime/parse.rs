@@ -2,7 +2,8 @@
 
 use super::classify::{Signals, classify};
 use super::entity::{Keep, Parts, Section, header_fields};
-use super::{ids, text};
+use super::report::{self, Report, Signs};
+use super::{ids, opt_out, text};
 use crate::domain::classification::Nature;
 use crate::domain::message::{Attachment, Correspondent};
 use crate::domain::time::Timestamp;
@@ -49,18 +50,22 @@ pub struct Incoming {
     pub authentication_results: Vec<String>,
     /// Who wrote it. Whether what a person wrote is a reply, only matching can tell.
     pub nature: Nature,
+    /// What it says if it is a report of a machine about other mail.
+    pub report: Option<Report>,
+    /// What may be tokens of ours, in a message that asks for no more mail; only opening one tells.
+    pub opt_out_tokens: Vec<String>,
     /// What could not be read as it should, in sentences for people.
     pub problems: Vec<String>,
 }
 
 /// Reads a message. Never fails and never panics: at worst the record is empty but for its problems.
 pub fn parse(raw: &[u8]) -> Incoming {
-    read(raw, Keep { text: 1024 * 1024, html: 1024 * 1024 })
+    read(raw, Keep { text: 1024 * 1024, html: 1024 * 1024, pieces: false })
 }
 
 /// Reads what a list of messages shows: everything of [`parse`] except `text` and `html`.
 pub fn parse_summary(raw: &[u8]) -> Incoming {
-    let mut incoming = read(raw, Keep { text: 4 * 1024, html: 64 * 1024 });
+    let mut incoming = read(raw, Keep { text: 16 * 1024, html: 64 * 1024, pieces: false });
     (incoming.text, incoming.html) = (None, None);
     incoming
 }
@@ -71,7 +76,7 @@ pub fn part_content(raw: &[u8], part: u32) -> Option<Vec<u8>> {
         let raw = with_line_feeds(&raw[..raw.len().min(MESSAGE_LIMIT)]);
         let section = Section::of_message(&raw);
         let fields = header_fields(&FIELDS, &section.header);
-        Parts::walk(&fields, section.body, Keep { text: 0, html: 0 }, Some(part)).content
+        Parts::walk(&fields, section.body, Keep { text: 0, html: 0, pieces: false }, Some(part)).content
     })
     .ok()
     .flatten()
@@ -111,9 +116,17 @@ fn read_parts(raw: &[u8], keep: Keep) -> Incoming {
     if fields.is_empty() {
         incoming.problems.push("The message has no header.".to_owned());
     }
-    incoming.fields(&fields);
+    let signals = incoming.fields(&fields);
+    let is_report = incoming.nature == Nature::Report;
+    let least = if is_report { 64 * 1024 } else { 0 };
+    let keep = Keep { text: keep.text.max(least), html: keep.html, pieces: is_report };
     let parts = Parts::walk(&fields, section.body, keep, None);
     incoming.snippet = parts.snippet();
+    if is_report {
+        incoming.report = incoming.report(&signals, &parts);
+    } else {
+        incoming.opt_out_tokens = opt_out::tokens(incoming.subject.as_deref().unwrap_or_default(), &parts);
+    }
     incoming.text = parts.text;
     incoming.html = parts.html;
     incoming.attachments = parts.attachments;
@@ -131,7 +144,26 @@ fn with_line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl Incoming {
-    fn fields(&mut self, fields: &[Header<'_>]) {
+    fn author(&self) -> &str {
+        self.from.first().map(|author| author.address.as_str()).unwrap_or_default()
+    }
+
+    fn report(&self, signals: &Signals, parts: &Parts) -> Option<Report> {
+        let subject = self.subject.as_deref().unwrap_or_default();
+        let ancestors: Vec<String> = self.in_reply_to.iter().chain(self.references.iter().rev()).cloned().collect();
+        report::read(
+            &Signs {
+                report_type: signals.report_type.as_deref(),
+                subject,
+                failed: &signals.failed,
+                ancestors: &ancestors,
+                is_old_complaint: is_old_complaint(self.author(), subject),
+            },
+            parts,
+        )
+    }
+
+    fn fields(&mut self, fields: &[Header<'_>]) -> Signals {
         let mut signals = Signals::default();
         let mut twice = false;
         let mut seen = [false; 11];
@@ -171,16 +203,20 @@ impl Incoming {
                 HeaderName::MessageId => self.message_id = identifiers(value).into_iter().next(),
                 HeaderName::InReplyTo => self.in_reply_to = identifiers(value),
                 HeaderName::References => self.references = identifiers(value),
-                _ => signals.report |= is_report(value),
+                _ => {
+                    signals.report |= is_report(value);
+                    let kind = value.as_content_type().and_then(|found| found.attribute("report-type"));
+                    signals.report_type = kind.map(|kind| kind.trim().to_ascii_lowercase());
+                }
             }
         }
         if twice {
             self.problems.push("A header field that may come once comes twice; the first counts.".to_owned());
         }
-        signals.report |= self.from.first().is_some_and(|author| {
-            author.address.split('@').next().is_some_and(|local| local.eq_ignore_ascii_case("mailer-daemon"))
-        });
-        self.nature = classify(&signals);
+        let subject = self.subject.as_deref().unwrap_or_default();
+        signals.report |= is_old_complaint(self.author(), subject);
+        self.nature = classify(&signals, self.author(), subject);
+        signals
     }
 
     fn other_field(&mut self, name: &HeaderName<'_>, value: &HeaderValue<'_>, signals: &mut Signals) {
@@ -190,20 +226,17 @@ impl Incoming {
                 self.authentication_results.push(text::one_line(content, RESULTS.1));
             }
             HeaderName::AutoSubmitted => signals.auto_submitted = Some(content.to_owned()),
-            HeaderName::ReturnPath => signals.automatic |= content.trim() == "<>",
-            HeaderName::Other(name) => {
-                let is = |other: &str| name.eq_ignore_ascii_case(other);
-                if is("Precedence") {
-                    signals.precedence = Some(content.to_owned());
-                } else if is("X-Autoreply") || is("X-Autorespond") || is("X-Autoresponder") {
-                    signals.automatic |= !content.trim().eq_ignore_ascii_case("no");
-                } else if is("X-Failed-Recipients") {
-                    signals.report = true;
-                }
-            }
+            HeaderName::ReturnPath => signals.no_return |= content.trim() == "<>",
+            HeaderName::Other(name) => signals.note(name, content),
             _ => {}
         }
     }
+}
+
+/// Hotmail's complaints (JMRP) are no multipart/report: they only return the mail.
+fn is_old_complaint(author: &str, subject: &str) -> bool {
+    author.eq_ignore_ascii_case("staff@hotmail.com")
+        && subject.trim_start().to_ascii_lowercase().starts_with("complaint about message from")
 }
 
 fn is_report(content_type: &HeaderValue<'_>) -> bool {

@@ -200,7 +200,8 @@ fn a_message_with_html_only_has_a_snippet_of_its_text() {
 fn machines_are_told_from_people() {
     use Nature::{Automatic, Human, Report};
     for (header, nature) in [
-        ("Subject: Automatic reply: on holiday", Human),
+        ("Subject: Automatic reply: on holiday", Automatic),
+        ("Subject: Re: Automatic reply: on holiday", Human),
         ("Auto-Submitted: auto-replied", Automatic),
         ("Auto-Submitted: auto-generated; x=y", Automatic),
         ("auto-submitted: AUTO-REPLIED (vacation)", Automatic),

@@ -5,7 +5,7 @@
 
 use super::Parts;
 use super::sent_folder::SentFolder;
-use super::settle::{accept, accepted, again, conclude, deferred, fail, finish_recipients, max_retries, requeue, save};
+use super::settle::{accept, again, conclude, deferred, fail, finish_recipients, max_retries, requeue, save};
 use super::{sent_copy, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::backoff::Backoff;
@@ -13,7 +13,8 @@ use crate::domain::event::EventKind;
 use crate::domain::failure::{Failure, FailureKind, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{
-    Answer, AttemptRecord, Cause, Circumstances, CopyState, Doubt, Mailing, RecipientState, Resolution, SentCopy,
+    Answer, AttemptRecord, Cause, Circumstances, CopyState, Doubt, Mailing, Recipient, RecipientState, Resolution,
+    SentCopy,
 };
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Work, get, message_by_identity, status};
@@ -39,7 +40,7 @@ pub(super) fn begin(work: &mut Work, mailing: &mut Mailing) -> Result<(), StoreE
 /// The mailbox whose sent folder can be asked about a mailing, if its answer proves anything.
 fn askable(work: &Work, mailing: &Mailing) -> Result<Option<Mailbox>, StoreError> {
     // A copy may be that of an earlier attempt, whose recipients had been accepted.
-    if mailing.recipients.iter().any(|recipient| accepted(recipient.outcome.as_ref())) {
+    if mailing.recipients.iter().any(Recipient::is_accepted) {
         return Ok(None);
     }
     let mailbox = get::<Mailbox>(work, mailing.mailbox_id)?;
@@ -167,7 +168,7 @@ fn not_sent(work: &mut Work, mailing: &mut Mailing, cause: Cause, now: Timestamp
 
 /// Those who were accepted before keep their mail; without them the whole mailing has failed and can be tried again.
 fn give_up(mailing: &mut Mailing, now: Timestamp, reason: &str) {
-    if mailing.recipients.iter().any(|recipient| accepted(recipient.outcome.as_ref())) {
+    if mailing.recipients.iter().any(Recipient::is_accepted) {
         finish_recipients(mailing, None, RecipientState::Failed, now, reason);
         mailing.apply(crate::domain::mailing::Trigger::Deliver, now);
     } else {

@@ -35,10 +35,7 @@ pub(super) fn screened(
     if after == before {
         return Ok(Some(before));
     }
-    let sent = after
-        .recipients
-        .iter()
-        .any(|recipient| recipient.outcome.as_ref().is_some_and(|outcome| outcome.state == RecipientState::Accepted));
+    let sent = after.recipients.iter().any(Recipient::is_accepted);
     let nobody_waits = after.waiting().next().is_none();
     match refused {
         // Others have it already: what is left of it goes on without this one.

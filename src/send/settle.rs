@@ -5,7 +5,7 @@ use crate::domain::backoff::Backoff;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Mailing, Outcome, RecipientState, Trigger};
+use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Mailing, Outcome, Recipient, RecipientState, Trigger};
 use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
@@ -202,7 +202,7 @@ pub(super) fn conclude(
         }
         finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
     }
-    if mailing.recipients.iter().any(|recipient| accepted(recipient.outcome.as_ref())) {
+    if mailing.recipients.iter().any(Recipient::is_accepted) {
         mailing.apply(Trigger::Deliver, now);
         mailing.error_reason = None;
     } else {
@@ -285,10 +285,6 @@ pub(super) fn requeue(mailing: &mut Mailing, now: Timestamp) {
 pub(super) fn fail(mailing: &mut Mailing, now: Timestamp, reason: &str) {
     mailing.apply(Trigger::Fail, now);
     mailing.error_reason = Some(reason.chars().take(255).collect());
-}
-
-pub(super) fn accepted(outcome: Option<&Outcome>) -> bool {
-    outcome.is_some_and(|outcome| outcome.state == RecipientState::Accepted)
 }
 
 pub(super) fn finish_recipients(

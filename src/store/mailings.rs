@@ -10,7 +10,7 @@ use super::tables::{
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::list::Scalar;
-use crate::domain::mailing::{Content, Mailing};
+use crate::domain::mailing::{Content, Mailing, State};
 use crate::domain::time::Timestamp;
 use std::ops::Bound;
 
@@ -145,6 +145,10 @@ impl Work<'_> {
         }
         self.put_record(Some(before), after)?;
         if before.state != after.state {
+            // What came back before the delivery could be recorded does not hide it.
+            if before.state == State::Delivering && matches!(after.state, State::Replied | State::Bounced) {
+                self.mailing_event(EventKind::MailingDelivered, after)?;
+            }
             self.mailing_event(EventKind::of_state(after.state), after)?;
         }
         Ok(())

@@ -4,9 +4,10 @@ use super::record::{Index, Record, find};
 use super::tables::{SUPPRESSIONS, SUPPRESSIONS_BY_EMAIL, Table};
 use super::{Reader, StoreError, Work};
 use crate::domain::event::{Event, EventKind};
+use crate::domain::finding::{Consequences, Finding};
 use crate::domain::list::Scalar;
 use crate::domain::mailbox::address_key;
-use crate::domain::suppression::{Reason, Suppression};
+use crate::domain::suppression::Suppression;
 use serde_json::json;
 
 impl Record for Suppression {
@@ -29,7 +30,7 @@ pub fn suppression_of(reader: &impl Reader, email: &str) -> Result<Option<Suppre
 pub struct OptOut {
     pub email: String,
     pub mailing: u64,
-    /// How it came: `page` or `oneClick`.
+    /// How it came: `page`, `oneClick` or `mail`.
     pub source: &'static str,
 }
 
@@ -56,16 +57,21 @@ impl Work<'_> {
     /// changes nothing.
     pub fn opt_out(&mut self, opt_out: &OptOut) -> Result<(), StoreError> {
         let now = self.now();
-        let mut wanted = Suppression::new(&opt_out.email, Reason::Unsubscribe, opt_out.source, now);
-        let mailing = self.mailing(opt_out.mailing)?;
-        wanted.mailing_id = mailing.as_ref().map(|mailing| mailing.id);
-        self.suppress(wanted)?;
-        if let Some(before) = mailing.filter(|mailing| mailing.unsubscribed_at.is_none()) {
-            let mut after = before.clone();
-            after.unsubscribed_at = Some(now);
-            after.updated_at = now;
+        let finding = Finding::OptOut { address: &opt_out.email, source: opt_out.source };
+        let found = self.mailing(opt_out.mailing)?.and_then(|mailing| Consequences::of(&mailing, &finding, now, now));
+        self.follow(found.unwrap_or_else(|| Consequences::of_opt_out(&opt_out.email, opt_out.source, now)), None)
+    }
+
+    /// Writes what follows from a finding, in this unit of work; `message` is the one that told it.
+    pub fn follow(&mut self, consequences: Consequences, message: Option<u64>) -> Result<(), StoreError> {
+        for mut suppression in consequences.suppressions {
+            suppression.message_id = message;
+            self.suppress(suppression)?;
+        }
+        if let Some(mailing) = consequences.mailing {
+            let (before, after) = *mailing;
             self.save_mailing(&before, &after)?;
-            self.mailing_event(EventKind::MailingUnsubscribed, &after)?;
+            consequences.events.into_iter().try_for_each(|kind| self.mailing_event(kind, &after))?;
         }
         Ok(())
     }

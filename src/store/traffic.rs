@@ -10,6 +10,7 @@ use super::{StoreError, Work};
 use crate::domain::mailing::Mailing;
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
+use ring::digest::{SHA256, digest};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -79,11 +80,30 @@ impl Work<'_> {
         if at < oldest || self.is_own_mailing(message)? {
             return Ok(());
         }
-        self.put(TRAFFIC, &row_key(message.mailbox_id, at, message.id), &[])?;
-        self.change_bins(message.mailbox_id, at, |count| count + 1)?;
+        self.count_row(message.mailbox_id, at, message.id)
+    }
+
+    /// Counts a message that is not stored, being excluded. It is known by its identity: wherever it is met again, it
+    /// counts once.
+    pub fn count_excluded(&mut self, message: &Message, identity: &str) -> Result<(), StoreError> {
+        let at = date(message);
+        // No message has an id with the highest bit.
+        let hash = digest(&SHA256, identity.as_bytes());
+        let name = hash.as_ref().first_chunk::<8>().map_or(0, |octets| u64::from_be_bytes(*octets)) | 1 << 63;
+        let key = row_key(message.mailbox_id, at, name);
+        if at < self.now().minus(KEPT) || self.with(TRAFFIC, &key, |_| ())?.is_some() {
+            return Ok(());
+        }
+        self.count_row(message.mailbox_id, at, name)
+    }
+
+    fn count_row(&mut self, mailbox: u64, at: Timestamp, name: u64) -> Result<(), StoreError> {
+        let oldest = self.now().minus(KEPT);
+        self.put(TRAFFIC, &row_key(mailbox, at, name), &[])?;
+        self.change_bins(mailbox, at, |count| count + 1)?;
         let mut old = Vec::new();
-        let keys = Keys::prefix(Key::new().id(message.mailbox_id).build())
-            .to(Bound::Excluded(Key::new().id(message.mailbox_id).number(oldest.millis()).build()));
+        let keys = Keys::prefix(Key::new().id(mailbox).build())
+            .to(Bound::Excluded(Key::new().id(mailbox).number(oldest.millis()).build()));
         self.scan(TRAFFIC, keys, false, |key, _| {
             old.push(key.to_vec());
             if old.len() == PRUNED { STOP } else { GO_ON }
@@ -95,7 +115,7 @@ impl Work<'_> {
             };
             self.remove(TRAFFIC, &key)?;
             let at = Timestamp::from_millis((millis ^ (1 << 63)).cast_signed());
-            self.change_bins(message.mailbox_id, at, |count| count.saturating_sub(1))?;
+            self.change_bins(mailbox, at, |count| count.saturating_sub(1))?;
         }
         Ok(())
     }

@@ -1,16 +1,18 @@
 //! Pours what a server had into the store: parsed, recognised, deduplicated, and committed together with the cursor,
 //! so that a kill at any point resumes exactly.
 
+use super::recognise::{Meaning, recognise};
+use super::screen::Screen;
 use super::source::{Fetched, Known, WantedFolder};
-use crate::domain::classification::{Classification, Nature};
+use crate::domain::classification::Classification;
 use crate::domain::event::EventKind;
-use crate::domain::mailbox::{Mailbox, address_key};
-use crate::domain::mailing::Trigger;
+use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Direction, FolderCursor, Message};
 use crate::mime::{self, Incoming};
 use crate::store::{
     Placed, Reader, ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, raw, status,
 };
+use std::sync::Arc;
 
 /// What a folder is for; decides which way its messages went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,9 @@ pub(super) struct Prepared {
     uid: u32,
     identity: String,
     message: Message,
-    nature: Nature,
+    meaning: Meaning,
+    /// Everybody else in it is on a list of exclusions.
+    is_excluded: bool,
     raw: Vec<u8>,
     /// The provider's own number of the message.
     provider_id: Option<u64>,
@@ -39,7 +43,8 @@ pub(super) struct Origin {
     pub mailbox: u64,
     /// The settings that it was fetched with.
     pub generation: u64,
-    pub address: String,
+    /// The mailbox's own addresses, and whose mail is not stored.
+    pub screen: Arc<Screen>,
     /// The server's name of the folder.
     pub folder: String,
     /// The name that people see.
@@ -48,11 +53,11 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub fn of(mailbox: &Mailbox, folder: &WantedFolder) -> Self {
+    pub fn of(mailbox: &Mailbox, folder: &WantedFolder, screen: &Arc<Screen>) -> Self {
         Self {
             mailbox: mailbox.id,
             generation: mailbox.generation,
-            address: mailbox.key(),
+            screen: screen.clone(),
             folder: folder.name.clone(),
             title: folder.title.clone(),
             role: folder.role,
@@ -62,7 +67,7 @@ impl Origin {
     /// The mailbox alone, without a folder.
     pub fn of_mailbox(mailbox: &Mailbox) -> Self {
         let (name, title) = (String::new(), String::new());
-        Self::of(mailbox, &WantedFolder { name, title, role: FolderRole::Other })
+        Self::of(mailbox, &WantedFolder { name, title, role: FolderRole::Other }, &Arc::default())
     }
 
     /// Where the server has one of the folder's messages.
@@ -73,12 +78,13 @@ impl Origin {
 
 /// Parses one message. Never fails: what cannot be read is stored with a note.
 pub(super) fn prepare(origin: &Origin, fetched: Fetched) -> Prepared {
-    let incoming = mime::parse_summary(&fetched.raw);
+    let mut incoming = mime::parse_summary(&fetched.raw);
     let identity = identity(&fetched);
-    let nature = incoming.nature;
+    let meaning = Meaning::of(&mut incoming);
     let message = message(origin, &fetched, incoming);
+    let is_excluded = origin.screen.excludes(&message);
     let provider_id = fetched.provider_numbers.map(|(message, _)| message);
-    Prepared { uid: fetched.uid, identity, message, nature, raw: fetched.raw, provider_id }
+    Prepared { uid: fetched.uid, identity, message, meaning, is_excluded, raw: fetched.raw, provider_id }
 }
 
 /// What a message is known by.
@@ -94,7 +100,7 @@ pub(super) fn provider_identity(number: u64) -> String {
 }
 
 fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
-    let own = incoming.from.iter().any(|person| address_key(&person.address) == origin.address);
+    let own = incoming.from.iter().any(|person| origin.screen.is_own(&person.address));
     let direction = if own || origin.role == FolderRole::Sent { Direction::Outbound } else { Direction::Inbound };
     let mut parse_problems = incoming.problems;
     if fetched.truncated {
@@ -128,6 +134,7 @@ fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
         deleted_at: None,
         provider_thread: fetched.provider_numbers.map(|(_, thread)| thread.to_string()),
         by_content: true,
+        bounces: Vec::new(),
     }
 }
 
@@ -162,14 +169,22 @@ pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<
             work.restore_message(id, &placed)?;
             id
         } else {
-            new += 1;
             let mut message = prepared.message.clone();
             message.created_at = work.now();
-            recognise(work, &mut message, prepared.nature)?;
+            let recognised = recognise(work, &mut message, &prepared.meaning)?;
+            if prepared.is_excluded && !recognised.concerns_us {
+                work.count_excluded(&message, &prepared.identity)?;
+                work.pass_over(&origin.place(batch.cursor.uid_validity, prepared.uid))?;
+                continue;
+            }
+            new += 1;
             let by_message_id = message.message_id.as_ref().map(|id| format!("<{id}>"));
             let id = work.create_message(message, &prepared.identity, &prepared.raw)?;
             if let Some(identity) = by_message_id {
                 work.identify_message(origin.mailbox, &identity, id)?;
+            }
+            if let Some(consequences) = recognised.consequences {
+                work.follow(consequences, Some(id))?;
             }
             id
         };
@@ -195,12 +210,9 @@ fn stored_as(work: &mut Work, mailbox: u64, prepared: &Prepared) -> Result<Optio
     if let Some(id) = message_by_identity(work, mailbox, &prepared.identity)? {
         return Ok(Some(id));
     }
-    // Messages used to be known by their Message-ID alone, or by a hash of everything where they had none.
-    let before = match &prepared.message.message_id {
-        Some(id) => format!("<{id}>"),
-        None => mime::whole_identity(&prepared.raw),
-    };
-    let Some(id) = message_by_identity(work, mailbox, &before)? else { return Ok(None) };
+    // Messages used to be known by their Message-ID alone.
+    let Some(message_id) = &prepared.message.message_id else { return Ok(None) };
+    let Some(id) = message_by_identity(work, mailbox, &format!("<{message_id}>"))? else { return Ok(None) };
     let Some(known) = get::<Message>(work, id)?.filter(|known| !known.by_content) else { return Ok(None) };
     let Some(raw) = raw(work, id)? else { return Ok(None) };
     if ![0, known.size].iter().any(|size| mime::identity(&raw, *size) == prepared.identity) {
@@ -224,7 +236,7 @@ fn learn_from_copy(
     };
     let may_be_ours = before.sent_copy.as_ref().is_some_and(|copy| copy.begun);
     // One that was also received may have been moved here by a person or a filter.
-    let received = before.recipients.iter().any(|recipient| address_key(&recipient.address) == origin.address);
+    let received = before.recipients.iter().any(|recipient| origin.screen.is_own(&recipient.address));
     if !may_be_ours && !received && *known != Some(true) {
         *known = Some(true);
         let mut health = status(work, origin.mailbox)?;
@@ -238,39 +250,6 @@ fn learn_from_copy(
         }
         work.save_mailing(&before, &after)?;
         work.mailing_event(EventKind::MailingUpdated, &after)?;
-    }
-    Ok(())
-}
-
-/// Finds the mailing that a message answers, or is the copy of, and lets the mailing know.
-fn recognise(work: &mut Work, message: &mut Message, nature: Nature) -> Result<(), StoreError> {
-    if nature == Nature::Automatic && message.direction == Direction::Inbound {
-        message.classification = Classification::AutoReply;
-    }
-    if let Some(id) = &message.message_id
-        && let Some(mailing) = mailing_by_message_id(work, id)?
-    {
-        message.mailing_id = Some(mailing.id);
-        return Ok(());
-    }
-    if message.direction == Direction::Outbound {
-        return Ok(());
-    }
-    // The nearest ancestor first: In-Reply-To, then References from the newest.
-    let ancestors = message.in_reply_to.iter().chain(message.references.iter().rev());
-    for ancestor in ancestors {
-        let Some(before) = mailing_by_message_id(work, ancestor)? else { continue };
-        message.mailing_id = Some(before.id);
-        if nature == Nature::Human {
-            message.classification = Classification::Reply;
-            let mut after = before.clone();
-            after.replied_at = after.replied_at.or(Some(work.now()));
-            after.updated_at = work.now();
-            // A mailing whose delivery is still being recorded becomes `replied` by its own outcome.
-            after.apply(Trigger::Reply, work.now());
-            work.save_mailing(&before, &after)?;
-        }
-        return Ok(());
     }
     Ok(())
 }
@@ -296,8 +275,9 @@ mod tests {
         (store, mailbox)
     }
 
-    fn folder_of(name: &str, role: FolderRole) -> WantedFolder {
-        WantedFolder { name: name.into(), title: name.into(), role }
+    fn origin_of(store: &Store, mailbox: &Mailbox, name: &str, role: FolderRole) -> Origin {
+        let screen = Screen::of(&store.read().unwrap(), mailbox).unwrap();
+        Origin::of(mailbox, &WantedFolder { name: name.into(), title: name.into(), role }, &Arc::new(screen))
     }
 
     fn fetched(uid: u32, raw: &str) -> Fetched {
@@ -321,8 +301,8 @@ mod tests {
     async fn a_message_is_stored_once_whatever_its_folders_and_numbers() {
         let folder = tempfile::tempdir().unwrap();
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
-        let inbox = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
-        let sent = Origin::of(&mailbox, &folder_of("Sent", FolderRole::Sent));
+        let inbox = origin_of(&store, &mailbox, "INBOX", FolderRole::Inbox);
+        let sent = origin_of(&store, &mailbox, "Sent", FolderRole::Sent);
         let with_id = "Message-ID: <1@example.org>\nFrom: bert@example.org\n\nHello\n";
         assert_eq!(ingest(&store, &inbox, 1, with_id).await, 1);
         assert_eq!(ingest(&store, &sent, 7, with_id).await, 0);
@@ -338,7 +318,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
         store.keep_free(100, || Ok(99));
-        let origin = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
+        let origin = origin_of(&store, &mailbox, "INBOX", FolderRole::Inbox);
         let new = vec![prepare(&origin, fetched(1, "From: bert@example.org\n\nHello\n"))];
         let batch = Ready { new, known: Vec::new(), cursor: cursor_at(1) };
         let refused = store.write_patiently(move |work| commit(work, &origin, &batch)).await;
@@ -350,7 +330,7 @@ mod tests {
     async fn a_batch_that_was_fetched_with_older_settings_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let (store, mailbox) = store_with_mailbox(folder.path()).await;
-        let origin = Origin::of(&mailbox, &folder_of("INBOX", FolderRole::Inbox));
+        let origin = origin_of(&store, &mailbox, "INBOX", FolderRole::Inbox);
         store
             .write(move |work| {
                 let after = Mailbox { generation: 2, ..mailbox.clone() };

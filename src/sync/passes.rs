@@ -6,6 +6,7 @@ use super::Parts;
 use super::departures::{Departures, Settled};
 use super::ingest::{self, FolderRole, Origin, Ready};
 use super::known::{StoredUids, recognise};
+use super::screen::Screen;
 use super::source::{Batch, Beginning, Folders, Part, Source, WantedFolder};
 use super::troubles::Troubles;
 use super::worker::store_failure;
@@ -73,11 +74,13 @@ pub(super) fn sync(
     let Folders { wanted, listed } = source.folders(mailbox.settings.sync_folders.as_deref())?;
     let mut troubles = Troubles::of(parts, mailbox)?;
     troubles.keep_only(&wanted)?;
+    let screen = parts.store.read().and_then(|snapshot| Screen::of(&snapshot, mailbox));
     let mut visit = Visit {
         parts,
         mailbox,
         leave,
         source: &mut *source,
+        screen: Arc::new(screen.map_err(|error| store_failure(&error))?),
         departures: Departures::new(parts, mailbox),
         is_caught_up: false,
         new,
@@ -101,6 +104,8 @@ struct Visit<'a> {
     mailbox: &'a Mailbox,
     leave: Leave<'a>,
     source: &'a mut dyn Source,
+    /// Whose mail is not stored.
+    screen: Arc<Screen>,
     departures: Departures<'a>,
     /// Every folder has what is new.
     is_caught_up: bool,
@@ -160,7 +165,7 @@ impl Visit<'_> {
     }
 
     fn folder(&mut self, folder: &WantedFolder, part: Part, until: Option<Duration>) -> Result<Reached, Failure> {
-        let origin = Origin::of(self.mailbox, folder);
+        let origin = Origin::of(self.mailbox, folder, &self.screen);
         let validity = self.source.open(&folder.name)?;
         let known = self.cursor(folder)?;
         let renumbered = self.renumbered(folder, known.as_ref(), validity)?;

@@ -9,6 +9,7 @@ pub use folder_trouble::FolderTrouble;
 pub use status::{Side, SideState, SideStatus, Status};
 
 use super::address::{Address, md5_hash};
+use super::exclusions;
 use super::list::{Listed, Scalar};
 use super::problem::Problem;
 use super::secret::SealedSecret;
@@ -87,6 +88,9 @@ impl Settings {
                 "syncOutreachFolder",
                 "syncOutreachFolder works with exchangeVersion Exchange2007_SP1 only.",
             ));
+        }
+        if let Some(problem) = self.prospect_email_exclusions.as_deref().and_then(exclusions::problem_of_lines) {
+            problems.push(Problem::attribute("prospectEmailExclusions", problem));
         }
         if let Some(problem) = self.sync_folders.as_deref().and_then(super::folder_choice::problem) {
             problems.push(Problem::attribute("syncFolders", problem));

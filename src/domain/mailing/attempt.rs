@@ -58,7 +58,9 @@ impl Recipient {
 
     /// Whether a server has taken the mail for it: never mailed again.
     pub fn is_accepted(&self) -> bool {
-        self.outcome.as_ref().is_some_and(|outcome| outcome.state == RecipientState::Accepted)
+        self.outcome
+            .as_ref()
+            .is_some_and(|outcome| matches!(outcome.state, RecipientState::Accepted | RecipientState::Bounced))
     }
 }
 
@@ -77,7 +79,7 @@ impl fmt::Display for Recipient {
 pub struct Outcome {
     pub state: RecipientState,
     pub at: Timestamp,
-    /// The server's line of acceptance, or why it failed.
+    /// The server's line of acceptance, or why it failed or came back.
     pub answer: Option<String>,
 }
 
@@ -86,6 +88,8 @@ pub struct Outcome {
 pub enum RecipientState {
     Accepted,
     Failed,
+    /// Accepted, and sent back later.
+    Bounced,
 }
 
 /// How far an attempt got, as far as the disk knows.

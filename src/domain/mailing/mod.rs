@@ -173,7 +173,23 @@ impl Mailing {
         if !to.waits() {
             self.due = None;
         }
+        if trigger == Trigger::Deliver {
+            // What came back before the delivery could be recorded.
+            if self.replied_at.is_some() {
+                self.apply(Trigger::Reply, now);
+            } else if self.has_bounced_entirely() {
+                self.apply(Trigger::Bounce, now);
+            }
+        }
         true
+    }
+
+    /// Whether it came back from everybody whom a server had taken it for.
+    pub fn has_bounced_entirely(&self) -> bool {
+        let reached = |state| {
+            self.recipients.iter().any(|recipient| recipient.outcome.as_ref().is_some_and(|one| one.state == state))
+        };
+        reached(RecipientState::Bounced) && !reached(RecipientState::Accepted) && self.waiting().next().is_none()
     }
 
     /// Whether it must tell its recipient how to opt out.

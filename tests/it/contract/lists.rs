@@ -249,5 +249,6 @@ fn message(number: u64, now: postroom::domain::time::Timestamp) -> Message {
         deleted_at: None,
         provider_thread: None,
         by_content: false,
+        bounces: Vec::new(),
     }
 }

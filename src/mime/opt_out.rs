@@ -1,0 +1,104 @@
+//! Mails that ask for no more mail: what in them may be a token that we once sent out.
+//!
+//! A token anywhere is not enough, as every answer quotes one with the mail that it answers. The mail has to say what it
+//! wants: in its subject, as the `mailto:` of our List-Unsubscribe makes mail programs write it (RFC 2369 §3.2), or in
+//! its own words above what it quotes.
+
+use super::entity::Parts;
+use super::{markup, reply, text};
+use crate::domain::link::TOKEN_LIMIT;
+use std::borrow::Cow;
+
+/// The shortest token: nobody's address takes less.
+const SHORTEST: usize = 60;
+/// How many tokens of one mail are tried.
+const KEPT: usize = 4;
+/// How much of the text is looked at, in octets.
+const LOOK: usize = 64 * 1024;
+
+/// What may be tokens, where the mail asks to opt out.
+pub(super) fn tokens(subject: &str, parts: &Parts) -> Vec<String> {
+    let mut words = subject.split_whitespace();
+    if words.next().is_some_and(|word| word.eq_ignore_ascii_case("unsubscribe")) {
+        let named: Vec<String> = words.filter(|word| is_token(word)).take(KEPT).map(str::to_owned).collect();
+        if !named.is_empty() {
+            return named;
+        }
+    }
+    let body: Cow<'_, str> = match (&parts.text, &parts.html) {
+        (Some(body), _) if !body.trim().is_empty() => Cow::Borrowed(text::cut(body, LOOK)),
+        (_, Some(html)) if html.contains("/u/") || html.contains("unsubscribe") => {
+            Cow::Owned(markup::plain(text::cut(html, LOOK), LOOK))
+        }
+        _ => return Vec::new(),
+    };
+    // Cheap first: most mails hold no token.
+    let mut found = in_text(&body);
+    if found.is_empty() {
+        found = parts.html.as_deref().map(|html| in_text(text::cut(html, LOOK))).unwrap_or_default();
+    }
+    if found.is_empty() || !asks_for_it(&reply::without_quotes(&body)) {
+        return Vec::new();
+    }
+    found
+}
+
+/// Whether a person's own words ask for no more mail and say nothing else.
+fn asks_for_it(own: &str) -> bool {
+    if own.len() > 2 * TOKEN_LIMIT {
+        return false;
+    }
+    let words: Vec<String> = own
+        .split_whitespace()
+        .filter(|word| !is_token(word))
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let said = words.join(" ");
+    WISHES.contains(&said.as_str())
+}
+
+const WISHES: [&str; 26] = [
+    "unsubscribe",
+    "please unsubscribe",
+    "unsubscribe please",
+    "unsubscribe me",
+    "please unsubscribe me",
+    "unsubscribe me please",
+    "stop",
+    "remove me",
+    "please remove me",
+    "remove",
+    "opt out",
+    "opt-out",
+    "optout",
+    "abmelden",
+    "bitte abmelden",
+    "abbestellen",
+    "bitte abbestellen",
+    "austragen",
+    "désinscription",
+    "désabonner",
+    "se désabonner",
+    "me désinscrire",
+    "darse de baja",
+    "baja",
+    "cancellami",
+    "afmelden",
+];
+
+fn in_text(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    for word in words.filter(|word| is_token(word)) {
+        if found.len() < KEPT && !found.iter().any(|known| known == word) {
+            found.push(word.to_owned());
+        }
+    }
+    found
+}
+
+fn is_token(word: &str) -> bool {
+    (SHORTEST..=TOKEN_LIMIT).contains(&word.len())
+        && word.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
+}
