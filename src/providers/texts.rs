@@ -32,7 +32,7 @@ pub fn refined(mut failure: Failure) -> Failure {
     let line = line.to_lowercase();
     let known = KNOWN
         .iter()
-        .find(|known| known.may_apply_at(failure.stage) && known.texts.iter().any(|text| line.contains(text)));
+        .find(|known| known.may_apply_at(failure.stage) && known.texts.iter().any(|text| says(&line, text)));
     if let Some(known) = known {
         failure.kind = known.kind;
         failure.advice = Some(known.advice.to_owned());
@@ -41,6 +41,21 @@ pub fn refined(mut failure: Failure) -> Failure {
         }
     }
     failure
+}
+
+/// Whether a line has a text in it. A code is one only where no further digits belong to it: rejections quote addresses
+/// such as 85.4.5.9.
+fn says(line: &str, text: &str) -> bool {
+    let (begins, ends) = (text.starts_with(|c: char| c.is_ascii_digit()), text.ends_with(|c: char| c.is_ascii_digit()));
+    line.match_indices(text).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let mut after = line[at + text.len()..].chars();
+        let next = after.next();
+        let goes_on = next.is_some_and(|next| next.is_ascii_digit())
+            || (next == Some('.') && after.next().is_some_and(|digit| digit.is_ascii_digit()));
+        let came_from = before.is_some_and(|before| before.is_ascii_digit() || before == '.');
+        !((begins && came_from) || (ends && goes_on))
+    })
 }
 
 /// Whether a server refused because it has too much to do, with our connections or others': one less may help.
@@ -278,5 +293,13 @@ mod tests {
         }
         let silent = Failure::temporary(Stage::Tcp, "Nobody answered.");
         assert_eq!(refined(silent.clone()), silent);
+    }
+
+    #[test]
+    fn an_address_in_a_rejection_is_no_code() {
+        assert!(says("550 5.4.5 daily sending quota", "5.4.5") && says("see 5.4.5.", "5.4.5"));
+        for line in ["554 85.4.5.9 is blocked", "554 [5.4.5.9] is blocked", "554 1.5.4.5 is blocked", "554 5.4.51"] {
+            assert!(!says(line, "5.4.5"), "{line}");
+        }
     }
 }

@@ -39,6 +39,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         let public_url = parts.public_url.clone();
         let to_settle = report.take();
         let settled = to_settle.as_ref().map(|report| report.mailing);
+        let alone = to_settle.clone();
         let (outlook, to_pardon) = (parts.outlook.clone(), std::mem::take(&mut recovered));
         let failpoints = &parts.runtime.failpoints;
         failpoints.pass(if settled.is_some() { "settle.before_commit" } else { "start.before_commit" }).await;
@@ -78,8 +79,13 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
             Ok(Some(Next::Nothing)) => return LaneEnd::Nothing,
             Ok(None) => return LaneEnd::Turn,
             Err(error) => {
-                if let Some(mailing) = settled {
-                    tracing::error!(mailing, %error, "an outcome could not be recorded; the next start resolves it");
+                // What stands in the way of the next mailing must not cost the outcome of the last one.
+                if let Some(report) = alone {
+                    let mailing = report.mailing;
+                    let settled = parts.store.write_patiently(move |work| settle(work, &report)).await;
+                    if let Err(error) = settled {
+                        tracing::error!(mailing, %error, "an outcome could not be recorded; the next start resolves it");
+                    }
                 }
                 return LaneEnd::StoreFailed(error);
             }
