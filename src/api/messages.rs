@@ -8,7 +8,7 @@ use crate::domain::bounce::Bounce;
 use crate::domain::list::Filter;
 use crate::domain::message::{Message, RESOURCE};
 use crate::domain::resource::Resource;
-use crate::jsonapi::{ApiError, Permissions, path_id};
+use crate::jsonapi::{ApiError, FieldSet, Permissions, path_id};
 use crate::mime;
 use crate::store::{Reader, StoreError, raw};
 use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
@@ -22,6 +22,13 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(at("/messages/{id}/raw").get(show_raw));
 }
 
+/// How many messages one page shows with their bodies: each may have a few megabytes of text.
+const BODIES: usize = 50;
+
+fn wants_bodies(fields: Option<&FieldSet>) -> bool {
+    fields.is_none_or(|fields| ["bodyText", "bodyHtml", "replyText"].iter().any(|name| fields.contains(name)))
+}
+
 impl Shows for Message {
     const RESOURCE: &'static Resource = &RESOURCE;
 
@@ -33,9 +40,24 @@ impl Shows for Message {
         own_mailboxes(caller, reader)
     }
 
-    fn attributes(&self, _: &Api, reader: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn page_limit(fields: Option<&FieldSet>) -> usize {
+        if wants_bodies(fields) { BODIES } else { usize::MAX }
+    }
+
+    fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
+        self.wanted_attributes(api, reader, caller, None)
+    }
+
+    fn wanted_attributes(
+        &self,
+        _: &Api,
+        reader: &impl Reader,
+        _: &Caller,
+        fields: Option<&FieldSet>,
+    ) -> Result<Map<String, Value>, StoreError> {
         // Bodies are read from the raw octets, so that they are stored once.
-        let bodies = raw(reader, self.id)?.map(|raw| mime::parse(&raw));
+        let octets = if wants_bodies(fields) { raw(reader, self.id)? } else { None };
+        let bodies = octets.map(|raw| mime::parse(&raw));
         let (text, html) = bodies.map_or((None, None), |bodies| (bodies.text, bodies.html));
         let reply_text = mime::reply_text(text.as_deref(), html.as_deref());
         let bracketed = |id: &String| format!("<{id}>");

@@ -10,8 +10,8 @@ use crate::domain::recipient::RecipientRecord;
 use crate::domain::resource::Resource;
 use crate::domain::user::User;
 use crate::jsonapi::{
-    ApiError, Document, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown, object, ok,
-    path_id,
+    ApiError, Document, FieldSet, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown,
+    object, ok, path_id,
 };
 use crate::store::{Reader, Record, StoreError, get, list};
 use actix_web::http::header::{self, HeaderValue};
@@ -48,6 +48,23 @@ pub(super) trait Shows: Record {
     /// The readable attributes.
     fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError>;
 
+    /// The readable attributes of which some are wanted; `None` wants all. What costs much and is not wanted may be left
+    /// out.
+    fn wanted_attributes(
+        &self,
+        api: &Api,
+        reader: &impl Reader,
+        caller: &Caller,
+        _: Option<&FieldSet>,
+    ) -> Result<Map<String, Value>, StoreError> {
+        self.attributes(api, reader, caller)
+    }
+
+    /// The longest page of a list with these fields; longer ones end there, and their links go on.
+    fn page_limit(_: Option<&FieldSet>) -> usize {
+        usize::MAX
+    }
+
     /// The other ends of the relationships that show data: one entry of a to-one, one each of a to-many.
     fn related(&self, reader: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError>;
 
@@ -75,6 +92,7 @@ pub(super) fn answer_list<R: Shows>(
     request: &HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let mut wanted = request_of(request, R::RESOURCE, Purpose::List)?;
+    wanted.list.size = wanted.list.size.min(R::page_limit(wanted.fields(R::RESOURCE.name)));
     let snapshot = api.store.read()?;
     let links_query = wanted.clone();
     for filter in std::mem::take(&mut wanted.list.filters) {
@@ -162,7 +180,7 @@ pub(super) fn show<R: Shows>(
 ) -> Result<ResourceObject, StoreError> {
     let permissions = if wanted.authorization_meta { Some(record.permissions(caller, reader)?) } else { None };
     let shown = Shown { links: &api.links, fields: wanted.fields(R::RESOURCE.name), permissions };
-    let attributes = record.attributes(api, reader, caller)?;
+    let attributes = record.wanted_attributes(api, reader, caller, shown.fields)?;
     Ok(object(R::RESOURCE, record.id(), attributes, &record.related(reader)?, &shown))
 }
 

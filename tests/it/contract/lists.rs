@@ -219,6 +219,36 @@ async fn mailings_and_messages_are_listed_as_mailboxes_are() {
     postroom.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_bodies_is_short_and_its_links_lead_to_all_of_them() {
+    let postroom = Instance::start().await;
+    let client = &postroom.client;
+    let added = postroom.app.store().write(|work| {
+        for number in 1..=120_u64 {
+            let message = Message { subject: Some(number.to_string()), ..message(1, work.now()) };
+            work.create_message(message, &number.to_string(), b"Subject: s\r\n\r\nText\r\n")?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    added.await.unwrap();
+    for parameters in ["page[size]=1000", "page[limit]=1000&page[offset]=0", "page[size]=1000&fields[message]=bodyText"]
+    {
+        let (mut next, mut seen) = (Some(format!("/api/v2/messages?{parameters}")), Vec::new());
+        while let Some(path) = next {
+            let page = client.get(&path).await.expect(200);
+            let shown = ids(&page);
+            assert!(shown.len() <= 50, "{} on a page of {path}", shown.len());
+            assert!(page.json["data"][0]["attributes"]["bodyText"].as_str().is_some_and(|text| text.contains("Text")));
+            seen.extend(shown);
+            next = page.json["links"]["next"].as_str().map(str::to_owned);
+        }
+        assert_eq!(seen, (1..=120).collect::<Vec<_>>(), "{parameters}");
+    }
+    let sparse = client.get("/api/v2/messages?page[size]=1000&fields[message]=subject").await.expect(200);
+    assert_eq!(ids(&sparse).len(), 120);
+    postroom.stop().await;
+}
+
 fn message(number: u64, now: postroom::domain::time::Timestamp) -> Message {
     let outbound = number == 3;
     Message {
