@@ -150,7 +150,7 @@ fn reason(enhanced: Option<EnhancedCode>, text: &str) -> BounceReason {
 }
 
 /// What is said, in the words of the usual servers. What concerns us comes before what concerns the recipient: a filter
-/// that says "user unknown" is still a filter.
+/// that says "user unknown" is still a filter. That somebody gave up comes last: it is said beside the reason why.
 fn said(text: &str) -> BounceReason {
     let text = text.to_lowercase();
     WORDS
@@ -268,25 +268,6 @@ const WORDS: [(BounceReason, &[&str]); 8] = [
         ],
     ),
     (
-        BounceReason::Expired,
-        &[
-            "delivery time expired",
-            "message expired",
-            "retry timeout exceeded",
-            "retry time exceeded",
-            "retry time not reached for any host after a long failure",
-            "maximum retry time",
-            "been in the queue too long",
-            "queue too long",
-            "time limit exceeded",
-            "lifetime",
-            "connection timed out",
-            "connection refused",
-            "giving up",
-            "could not be delivered for",
-        ],
-    ),
-    (
         BounceReason::BadAddress,
         &[
             "user unknown",
@@ -329,6 +310,25 @@ const WORDS: [(BounceReason, &[&str]); 8] = [
             "utente sconosciuto",
         ],
     ),
+    (
+        BounceReason::Expired,
+        &[
+            "delivery time expired",
+            "message expired",
+            "retry timeout exceeded",
+            "retry time exceeded",
+            "retry time not reached for any host after a long failure",
+            "maximum retry time",
+            "been in the queue too long",
+            "queue too long",
+            "time limit exceeded",
+            "lifetime",
+            "connection timed out",
+            "connection refused",
+            "giving up",
+            "could not be delivered for",
+        ],
+    ),
 ];
 
 #[cfg(test)]
@@ -350,6 +350,8 @@ mod tests {
             ("550-5.1.1 The email account that you tried to reach does not exist.", Hard, Is::BadAddress, true),
             ("550 #5.1.0 Address rejected.", Hard, Is::Other, false),
             ("550 No such user here", Hard, Is::BadAddress, true),
+            ("550 No such user here. Giving up on 192.0.2.1.", Hard, Is::BadAddress, true),
+            ("Connection timed out. Giving up on 192.0.2.1.", Soft, Is::Expired, false),
             ("450 No such user here", Soft, Is::BadAddress, false),
             ("552 5.2.2 Mailbox full", Soft, Is::MailboxFull, false),
             ("552 user is over quota", Soft, Is::MailboxFull, false),

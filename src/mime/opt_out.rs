@@ -1,8 +1,8 @@
 //! Mails that ask for no more mail: what in them may be a token that we once sent out.
 //!
 //! A token anywhere is not enough, as every answer quotes one with the mail that it answers. The mail has to say what it
-//! wants: in its subject, as the `mailto:` of our List-Unsubscribe makes mail programs write it (RFC 2369 §3.2), or in
-//! its own words above what it quotes.
+//! wants: in its subject (`unsubscribe TOKEN`, as mail programs write it for the `mailto:` of a List-Unsubscribe, RFC 2369
+//! §3.2), or in its own words above what it quotes.
 
 use super::entity::Parts;
 use super::{markup, reply, text};
