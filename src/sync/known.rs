@@ -79,12 +79,15 @@ pub(super) fn recognise(
     if !by_message_id && !by_number {
         return Ok(None);
     }
-    let mailbox = origin.mailbox;
+    // A snapshot for each look-up: one that is held while a folder is fetched would keep old pages from being used again.
+    drop(snapshot);
+    let (store, mailbox) = (parts.store.clone(), origin.mailbox);
     let find = move |sighting: &Sighting| {
-        let by_number = sighting
-            .provider_id
-            .and_then(|number| message_by_identity(&snapshot, mailbox, &provider_identity(number)).ok().flatten());
         // What cannot be read is fetched again: nothing is lost by that.
+        let by_number = sighting.provider_id.and_then(|number| {
+            let snapshot = store.read().ok()?;
+            message_by_identity(&snapshot, mailbox, &provider_identity(number)).ok().flatten()
+        });
         by_number.or_else(|| {
             let look = Look::of(sighting.message_id?, sighting.size?, sighting.internal_date?.millis());
             renumbered.get(&look).copied().flatten()
