@@ -111,7 +111,7 @@ pub fn ask(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreE
         return Ok(standing);
     }
     let limits = rules::limits(reader, question, &effective)?;
-    Ok(rules::failure(question)
+    Ok(rules::failure(reader, question)?
         .or(rules::host(question, &effective))
         .or(rules::sync(reader, question, &effective)?)
         .or(limits))

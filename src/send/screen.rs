@@ -70,7 +70,8 @@ fn fail(work: &mut Work, before: &Mailing, mut after: Mailing, why: &str) -> Res
     work.save_mailing(before, &after)
 }
 
-fn deliver(work: &mut Work, before: &Mailing, mut after: Mailing) -> Result<(), StoreError> {
+/// Ends a mailing that some recipients have, and nobody else will get.
+pub(super) fn deliver(work: &mut Work, before: &Mailing, mut after: Mailing) -> Result<(), StoreError> {
     let now = work.now();
     if after.state == State::Scheduled {
         after.apply(Trigger::Queue, now);

@@ -3,13 +3,13 @@
 use super::{doubt, sent_copy};
 use crate::domain::backoff::Backoff;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::failure::{Failure, FailureKind, Scope};
+use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Mailing, Outcome, Recipient, RecipientState, Trigger};
 use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
-use crate::store::{StoreError, Work, get, status};
+use crate::store::{StoreError, Work, content, get, status};
 use serde_json::json;
 
 /// What one attempt brought home.
@@ -223,8 +223,9 @@ fn after_failure(
 ) -> Result<(), StoreError> {
     let now = work.now();
     let random = work.runtime().random.clone();
-    match (failure.kind, failure.scope) {
-        (FailureKind::Permanent, Scope::Message | Scope::Recipient) => {
+    let of_the_alias = is_of_the_alias(work, mailing, failure)?;
+    match (failure.kind, if of_the_alias { Scope::Message } else { failure.scope }) {
+        (FailureKind::Permanent, Scope::Message | Scope::Recipient) | (FailureKind::Config, Scope::Message) => {
             finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
             conclude(mailing, None, now, &*random, 0);
         }
@@ -249,6 +250,17 @@ fn after_failure(
         }
     }
     Ok(())
+}
+
+/// Whether the server refused the alias that the mailing is from: other mailings of the mailbox may go.
+fn is_of_the_alias(work: &Work, mailing: &Mailing, failure: &Failure) -> Result<bool, StoreError> {
+    let may_be = match failure.kind {
+        FailureKind::Permanent => failure.stage == Stage::MailFrom,
+        // "Send as" is denied at whichever stage the server looks.
+        FailureKind::Config => failure.stage >= Stage::MailFrom && failure.stage <= Stage::FinalDot,
+        _ => false,
+    };
+    Ok(may_be && content(work, mailing.id)?.from_alias.is_some())
 }
 
 /// Schedules another try; `false` if none is left.

@@ -2,11 +2,14 @@
 
 use super::gate::{self, Gate, Question, Why};
 use super::outlook::Outlook;
-use super::screen::screened;
+use super::screen::{deliver, screened};
+use super::settle::finish_recipients;
 use crate::domain::failure::Failure;
 use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, RecipientKind, State, Trigger};
+use crate::domain::mailing::{
+    Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, Recipient, RecipientKind, RecipientState, State, Trigger,
+};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::store::{Reader, StoreError, Work, content, due_head, get, link_keys, status};
@@ -149,10 +152,18 @@ fn delay(work: &mut Work, before: &Mailing) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// It waited too long. Who has it keeps it, and the others are listed as failed.
 fn expire(work: &mut Work, before: &Mailing, expire_after: Duration) -> Result<(), StoreError> {
     let mut after = before.clone();
-    let days = expire_after.as_secs() / 86_400;
-    after.error_reason = Some(format!("Expired: it could not be sent within {days} days of its time."));
+    let hours = expire_after.as_secs() / 3600;
+    let within = if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") };
+    let reason = format!("Expired: it could not be sent within {within} of its time.");
+    finish_recipients(&mut after, None, RecipientState::Failed, work.now(), &reason);
+    if after.recipients.iter().any(Recipient::is_accepted) {
+        return deliver(work, before, after);
+    }
+    after.error_reason = Some(reason);
+    after.retry_at = None;
     after.apply(Trigger::Fail, work.now());
     work.save_mailing(before, &after)
 }
@@ -177,3 +188,7 @@ pub(super) fn enter_data_phase(
     work.save_mailing(&before, &after)?;
     Ok(true)
 }
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;

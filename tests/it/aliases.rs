@@ -4,6 +4,7 @@ use crate::mailing_edits::{mail_server, smtp};
 use crate::support::client::{Answer, Client};
 use crate::support::instance::Instance;
 use postroom::domain::user::Role;
+use postroom::mailserver::{Act, Point, Rule};
 use serde_json::{Value, json};
 
 async fn alias(client: &Client, mailbox: u64, attributes: Value) -> Answer {
@@ -31,6 +32,30 @@ async fn a_mailing_is_sent_from_an_alias_of_its_mailbox() {
         let document = json!({"data": {"type": "mailing", "attributes": content(from), "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}}}});
         let refused = postroom.client.post("/api/v2/mailings", &document).await.expect(422);
         assert_eq!(refused.blamed(), Some("/data/attributes/fromAlias"), "{from}");
+    }
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_the_server_refuses_fails_its_mailing_and_holds_up_no_other() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
+    alias(&postroom.client, mailbox, json!({"email": "sales@demo.test"})).await.expect(201);
+    for refusal in
+        ["550 5.1.8 not your address", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"]
+    {
+        let rule = Rule::new(Point::MailFrom, Act::Reply(refusal.into())).from("sales@demo.test");
+        let rule = server.script(rule);
+        let content = json!({"to": ["c@demo.test"], "subject": "s", "bodyText": "t"});
+        let mut from_alias = content.clone();
+        from_alias["fromAlias"] = json!("sales@demo.test");
+        let refused = postroom.mailing(mailbox, from_alias).await;
+        let other = postroom.mailing(mailbox, content).await;
+        let shown = postroom.until_state(refused, "failed").await;
+        assert!(shown["errorReason"].as_str().is_some_and(|reason| !reason.is_empty()), "{shown:#}");
+        postroom.until_state(other, "delivered").await;
+        assert_eq!(postroom.attributes("mailboxes", mailbox).await["sendState"], "ok", "{refusal}");
+        server.clear(rule);
     }
     postroom.stop().await;
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// A full disk is looked at again after this long.
 const SPACE_AGAIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether a probe has come to its end; its success is heard of at once.
+const PROBING: Duration = Duration::from_secs(5);
 
 pub(super) fn switched_off(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreError> {
     if question.mailbox.settings.send_disabled == Some(true) {
@@ -36,15 +38,24 @@ pub(super) fn clock(question: &Question<'_>) -> Gate {
     }
 }
 
-pub(super) fn failure(question: &Question<'_>) -> Gate {
+/// While a failure stands the mailbox waits for its probe, and then one mailing alone is the probe: four log-ins with a
+/// refused password are four steps towards a locked account.
+pub(super) fn failure(reader: &impl Reader, question: &Question<'_>) -> Result<Gate, StoreError> {
     let send = &question.status.send;
-    match (&send.failure, send.probe_at) {
-        (Some(failure), Some(at)) if at > question.moment.now => {
+    let Some(failure) = &send.failure else { return Ok(Gate::Go) };
+    let now = question.moment.now;
+    Ok(match send.probe_at {
+        Some(at) if at > now => {
             let reason = format!("Sending is paused after a failure and is tried again at {at}: {}", failure.sentence);
             Gate::not_before(at, Why::Failure, reason)
         }
+        _ if slots(reader, question.mailbox.id)?.held() > 0 => {
+            let reason =
+                format!("Sending is being tried again after a failure, with one mailing: {}", failure.sentence);
+            Gate::not_before(now.plus(PROBING), Why::Failure, reason)
+        }
         _ => Gate::Go,
-    }
+    })
 }
 
 pub(super) fn host(question: &Question<'_>, effective: &EffectiveSettings) -> Gate {

@@ -212,6 +212,31 @@ async fn nothing_leaves_whose_outcome_may_find_no_room() {
 }
 
 #[tokio::test]
+async fn after_a_failure_one_mailing_alone_is_the_probe() {
+    let mut bench = Bench::new(json!({})).await;
+    let failure = Failure::new(FailureKind::Auth, Scope::Mailbox, Stage::Authentication, "The password is refused.");
+    let probe_at = bench.clock.now().plus(HOUR);
+    bench
+        .store
+        .write(move |work| {
+            let mut health = status(work, 1)?;
+            health.send.failed(failure.clone(), work.now(), probe_at);
+            work.put_status(1, &health)
+        })
+        .await
+        .unwrap();
+    assert_eq!(bench.ask().why(), Some(Why::Failure));
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.ask(), Gate::Go);
+    let probe = bench.hold(1).await;
+    let gate = bench.ask();
+    assert_eq!(gate.why(), Some(Why::Failure));
+    assert!(gate.reason().unwrap().contains("with one mailing"), "{gate:?}");
+    bench.end(probe, false).await;
+    assert_eq!(bench.ask(), Gate::Go);
+}
+
+#[tokio::test]
 async fn of_several_limits_the_one_that_opens_last_answers() {
     let mut bench = Bench::new(json!({"sendThreshold": 1, "sendPeriod": 60, "maxMailingsPerDay": 1})).await;
     bench.send(1).await;
