@@ -80,6 +80,7 @@ impl Scheduler {
         planned.finished_at = planned.finished_at.max(polled);
         planned.news_at = before.as_ref().and_then(|before| before.news_at);
         planned.began_at = before.as_ref().and_then(|before| before.began_at);
+        planned.awaited = before.as_ref().is_some_and(|before| before.awaited);
         let is_new = before.as_ref().is_none_or(|before| before.generation != planned.generation);
         let is_pardoned = before.as_ref().is_some_and(|before| before.held) && !planned.held;
         let regular = planned.regular(id, &self.parts.owners(), now);

@@ -159,7 +159,8 @@ impl Scheduler {
         self.parts.crowded.store(somebody_waits, Ordering::Relaxed);
     }
 
-    /// Whose turn it is: a first sync that waited, if there is room for one, else whoever has been due for longest.
+    /// Whose turn it is: a first sync that waited, if there is room for one, else whoever is awaited, else whoever has been
+    /// due for longest.
     fn take_next(&mut self) -> Option<u64> {
         if !self.fresh.is_empty() && self.fresh_running() < self.fresh_room() {
             return self.fresh.pop_front();
@@ -172,10 +173,10 @@ impl Scheduler {
         let (Some(planned), Some(host)) = (self.timetable.get(id), self.hosts.get(&id).cloned()) else {
             return Ok(());
         };
-        let (fresh, asked) = (planned.fresh, self.asked.contains(&id));
+        let (fresh, asked, awaited) = (planned.fresh, self.asked.contains(&id), planned.awaited);
         if fresh && self.fresh_running() >= self.fresh_room() {
             self.fresh.retain(|waiting| *waiting != id);
-            if asked {
+            if awaited {
                 self.fresh.push_front(id);
             } else {
                 self.fresh.push_back(id);
@@ -186,7 +187,7 @@ impl Scheduler {
             self.set_due(id, moment.by_the_wall(until));
             return Ok(());
         }
-        if !self.crowds.enter(&host, id, self.parts.hosts.is_down(&host), asked) {
+        if !self.crowds.enter(&host, id, self.parts.hosts.is_down(&host), awaited) {
             return Ok(());
         }
         let admitted = self.admit(id, &host, moment);
@@ -229,7 +230,7 @@ impl Scheduler {
         self.running.insert(id, Running { cancel: cancel.clone(), generation, fresh });
         let now = self.now();
         if let Some(planned) = self.timetable.get_mut(id) {
-            planned.began_at = Some(now);
+            (planned.began_at, planned.awaited) = (Some(now), false);
         }
         let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
         self.parts.tasks.spawn(async move {
@@ -319,10 +320,12 @@ impl Scheduler {
             Command::SyncNow(mailbox) if self.running.contains_key(&mailbox) => {
                 self.again.insert(mailbox);
                 self.asked.insert(mailbox);
+                self.timetable.await_next(mailbox);
             }
             Command::SyncNow(mailbox) => {
                 if self.timetable.get(mailbox).is_some() {
                     self.asked.insert(mailbox);
+                    self.timetable.await_next(mailbox);
                     self.set_due(mailbox, now);
                 }
             }

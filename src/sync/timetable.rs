@@ -33,6 +33,8 @@ pub(super) struct Planned {
     pub began_at: Option<Timestamp>,
     /// When it last brought something new.
     pub news_at: Option<Timestamp>,
+    /// Somebody waits for what it brings: once due, it goes before those that are merely overdue, until it begins.
+    pub awaited: bool,
     /// `None` while it is being synced, or waits for a place.
     due: Option<Timestamp>,
 }
@@ -51,6 +53,7 @@ impl Planned {
             finished_at: side.finished_at,
             began_at: None,
             news_at: None,
+            awaited: false,
             due: None,
         }
     }
@@ -94,7 +97,9 @@ pub fn slot_after(mailbox: u64, after: Timestamp, period: Duration) -> Timestamp
 #[derive(Default)]
 pub(super) struct Timetable {
     planned: HashMap<u64, Planned>,
+    /// Those that are due, the awaited ones apart.
     by_time: BTreeSet<(Timestamp, u64)>,
+    awaited: BTreeSet<(Timestamp, u64)>,
 }
 
 impl Timetable {
@@ -102,6 +107,7 @@ impl Timetable {
         self.planned.get(&mailbox)
     }
 
+    /// What is known of a mailbox, all but its due time and its place in line.
     pub fn get_mut(&mut self, mailbox: u64) -> Option<&mut Planned> {
         self.planned.get_mut(&mailbox)
     }
@@ -126,7 +132,8 @@ impl Timetable {
         self.clear(mailbox);
         if let Some(planned) = self.planned.get_mut(&mailbox) {
             planned.due = Some(at);
-            self.by_time.insert((at, mailbox));
+            let line = if planned.awaited { &mut self.awaited } else { &mut self.by_time };
+            line.insert((at, mailbox));
         }
     }
 
@@ -137,27 +144,38 @@ impl Timetable {
         }
     }
 
-    /// When the next mailbox is due.
-    pub fn next(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(at, _)| *at)
+    /// Somebody waits for the next sync of a mailbox: it goes first once it is due.
+    pub fn await_next(&mut self, mailbox: u64) {
+        let due = self.clear(mailbox);
+        if let Some(planned) = self.planned.get_mut(&mailbox) {
+            planned.awaited = true;
+        }
+        if let Some(at) = due {
+            self.set(mailbox, at);
+        }
     }
 
-    /// The mailbox that has been due for longest; it is not due any more.
+    /// When the next mailbox is due.
+    pub fn next(&self) -> Option<Timestamp> {
+        let firsts = self.awaited.first().into_iter().chain(self.by_time.first());
+        firsts.map(|(at, _)| *at).min()
+    }
+
+    /// The mailbox that is awaited and due for longest, else the one that is due for longest; it is not due any more.
     pub fn take_due(&mut self, now: Timestamp) -> Option<u64> {
-        let (at, mailbox) = *self.by_time.first()?;
-        if at > now {
-            return None;
-        }
+        let mut firsts = self.awaited.first().into_iter().chain(self.by_time.first());
+        let (_, mailbox) = *firsts.find(|(at, _)| *at <= now)?;
         self.clear(mailbox);
         Some(mailbox)
     }
 
-    fn clear(&mut self, mailbox: u64) {
-        if let Some(planned) = self.planned.get_mut(&mailbox)
-            && let Some(due) = planned.due.take()
-        {
-            self.by_time.remove(&(due, mailbox));
-        }
+    /// Takes a mailbox out of the line it stands in; when it was due.
+    fn clear(&mut self, mailbox: u64) -> Option<Timestamp> {
+        let planned = self.planned.get_mut(&mailbox)?;
+        let due = planned.due.take()?;
+        let line = if planned.awaited { &mut self.awaited } else { &mut self.by_time };
+        line.remove(&(due, mailbox));
+        Some(due)
     }
 }
 
@@ -177,6 +195,7 @@ mod tests {
             finished_at: None,
             began_at: None,
             news_at: None,
+            awaited: false,
             due: None,
         }
     }
@@ -222,6 +241,27 @@ mod tests {
         assert_eq!(table.next(), Some(at(20)), "what is under way is not pulled");
         table.remove(3);
         assert_eq!(table.next(), None);
+    }
+
+    #[test]
+    fn whoever_is_awaited_goes_before_all_that_are_overdue_but_not_before_their_time() {
+        let mut table = Timetable::default();
+        for (mailbox, seconds) in [(1, 10), (2, 20), (3, 30), (4, 90)] {
+            table.insert(mailbox, planned());
+            table.set(mailbox, at(seconds));
+        }
+        for awaited in [4, 3, 2, 9] {
+            table.await_next(awaited);
+        }
+        assert_eq!(table.next(), Some(at(10)));
+        let taken: Vec<_> = std::iter::from_fn(|| table.take_due(at(60))).collect();
+        assert_eq!(taken, [2, 3, 1]);
+        // What found no place yet comes back to the same line.
+        table.set(1, at(61));
+        table.set(3, at(62));
+        assert_eq!((table.take_due(at(70)), table.next()), (Some(3), Some(at(61))));
+        table.remove(4);
+        assert_eq!((table.take_due(at(99)), table.take_due(at(99))), (Some(1), None));
     }
 
     proptest! {

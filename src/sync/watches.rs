@@ -183,10 +183,11 @@ impl Scheduler {
     pub(super) fn hear_watch(&mut self, report: Report) {
         let Report { mailbox: id, what } = report;
         match what {
-            What::News(news) => {
-                let gap = if news == News::Mail { MAIL_GAP } else { CHANGE_GAP };
-                self.news(id, gap);
+            What::News(News::Mail) => {
+                self.timetable.await_next(id);
+                self.news(id, MAIL_GAP);
             }
+            What::News(_) => self.news(id, CHANGE_GAP),
             What::Ended { lasted, why } => self.watch_ended(id, lasted, why),
         }
     }

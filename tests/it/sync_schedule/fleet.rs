@@ -151,6 +151,37 @@ async fn two_mailboxes_with_one_log_in_take_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_waits_for_goes_before_all_that_is_overdue() {
+    let clock = clock();
+    let server = mail_server(&clock, Options::default()).await;
+    let config = SyncConfig { workers: 1, idle: 0, ..SyncConfig::default() };
+    let fleet = Fleet::start(clock, config, &[("well.test", Some(server.imap()))]).await;
+    let mut all = Vec::new();
+    for number in 0..12 {
+        server.add_account(&format!("box{number}@well.test"), super::rig::PASSWORD);
+        all.push(fleet.mailbox(&format!("box{number}"), "well.test", json!({})).await);
+    }
+    fleet.settled(&all).await;
+    server.take_logins();
+    let gate = Gate::new();
+    server.script(Rule::new(Point::ImapLogin, Act::Hold(gate.clone())));
+    fleet.clock.advance(PERIOD * 3);
+    gate.arrived(1).await;
+    // The one whose turn would come last.
+    let begin = fleet.now();
+    let last = (0..12).max_by_key(|number| (fleet.handle().next(all[*number]), *number)).expect("one of twelve");
+    assert!(fleet.handle().next(all[last]).is_some_and(|due| due <= begin), "all are overdue");
+    assert!(fleet.handle().sync_now(all[last]));
+    gate.open();
+    until("all are polled", || all.iter().all(|id| fleet.handle().next(*id).is_some_and(|at| at > begin))).await;
+    let logins: Vec<String> = server.take_logins().into_iter().map(|(_, user)| user.to_string()).collect();
+    assert_eq!(logins.len(), 12);
+    assert_eq!(logins[1], format!("box{last}@well.test"), "right after the one that was under way: {logins:?}");
+    fleet.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn polls_that_find_nothing_are_written_together() {
     let clock = clock();
     let server = mail_server(&clock, Options::default()).await;
