@@ -5,9 +5,11 @@ use crate::figures::{Beside, Samples, Table, millis};
 use crate::house::{self, House};
 use crate::mailbox::{self, PASSWORD, USER, filled, first_sync, scaled, settings};
 use crate::mbsync::Mbsync;
+use crate::usage::processor_time;
 use postroom::domain::time::Timestamp;
+use postroom::runtime::Runtime;
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const MESSAGES: usize = 50_000;
 const POLLS: u32 = 100;
@@ -59,34 +61,20 @@ pub async fn measure(table: &mut Table) {
     }
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    i64::try_from(since.as_millis()).expect("a time in range")
-}
-
 /// Asks for a sync; how many milliseconds after that it had ended well, by the server's own account, and how many
 /// questions that took.
 async fn poll(house: &House, mailbox: u64) -> (f64, u32) {
     let path = format!("/api/v2/mailboxes/{mailbox}");
-    let since = now();
+    let since = Runtime::system().clock.now();
     house.ask("POST", &format!("{path}/actions/sync"), None, 200).await;
     for questions in 2..600 {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let shown: Value = house.get(&path).await;
         let ended = shown["data"]["attributes"]["syncSuccessAt"].as_str().and_then(Timestamp::parse);
-        if let Some(ended) = ended.filter(|at| at.millis() >= since) {
-            let time = u32::try_from(ended.millis() - since).expect("a short time");
+        if let Some(ended) = ended.filter(|at| *at >= since) {
+            let time = u32::try_from(ended.millis_since(since)).expect("a short time");
             return (f64::from(time), questions);
         }
     }
     panic!("the poll does not end");
-}
-
-/// What a process has used so far, in user and kernel mode.
-fn processor_time(process: u32) -> Duration {
-    // Linux counts in hundredths of a second here, on every architecture.
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
-    let fields = stat.rsplit(')').next().expect("fields behind the name").split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * 10)
 }

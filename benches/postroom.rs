@@ -9,12 +9,14 @@
 //! - `load`: an HTTP/1.1 client that costs little; it shares the processor with the server.
 //! - `mailbox`, `mbsync`: a large mailbox in Dovecot, and the peer that pulls it.
 //! - `house`: a served instance with administrators, tokens and mailboxes.
+//! - `usage`: what a process costs.
 //! - one file per section.
 
 mod crash;
 mod creates;
 mod figures;
 mod first_sync;
+mod fleet;
 mod house;
 mod load;
 mod mailbox;
@@ -24,6 +26,7 @@ mod polls;
 mod reads;
 mod sending;
 mod start;
+mod usage;
 
 #[allow(dead_code, reason = "the tests' fixtures offer more than is measured")]
 #[path = "../tests/it/peers"]
@@ -43,7 +46,7 @@ mod support {
 
 use figures::Table;
 
-const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sending", "sync", "polls", "crash"];
+const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sending", "sync", "polls", "fleet", "crash"];
 
 fn main() {
     // `cargo bench` adds `--bench`; `cargo test --benches` must not measure anything.
@@ -71,6 +74,7 @@ fn main() {
                 "sending" => sending::measure(&mut table).await,
                 "sync" => first_sync::measure(&mut table).await,
                 "polls" => polls::measure(&mut table).await,
+                "fleet" => fleet::measure(&mut table).await,
                 _ => crash::measure(&mut table).await,
             }
         });

@@ -5,6 +5,7 @@ use crate::house::{self, House};
 use crate::load;
 use crate::peers::process::free_port;
 use crate::support::binary::{Binary, Home};
+use crate::usage::memory_of;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 
 const STARTS: usize = 9;
 const MAILBOXES: usize = 1000;
-const MIB: f64 = 1024.0 * 1024.0;
 
 pub async fn measure(table: &mut Table) {
     let size = std::fs::metadata(Binary::path()).expect("the binary").len();
@@ -94,15 +94,4 @@ fn of_a_process() -> Duration {
     let status = Command::new(Binary::path()).arg("--version").stdout(Stdio::null()).status();
     assert!(status.expect("the binary starts").success());
     start.elapsed()
-}
-
-/// `VmRSS` and `Pss` of a process, in MB.
-fn memory_of(process: u32) -> (f64, f64) {
-    let field = |file: &str, name: &str| -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{process}/{file}")).expect("the process runs");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the field is there");
-        let kib: f64 = line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number");
-        kib * 1024.0 / MIB
-    };
-    (field("status", "VmRSS:"), field("smaps_rollup", "Pss:"))
 }
