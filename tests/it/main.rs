@@ -54,3 +54,4 @@ mod templates;
 mod torture;
 mod tracking;
 mod unsubscribe;
+mod watched_inbox;
