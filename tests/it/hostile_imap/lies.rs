@@ -1,8 +1,9 @@
 use super::scene::{
-    ANN, Comes, MESSAGES, OPENING, at, at_each, edit, ends_well, failed, meets, server, settings, settled,
+    ANN, Comes, MESSAGES, OPENING, at, at_each, edit, ends_well, failed, meets, meets_one_with, server, settings,
+    settled,
 };
 use crate::support::instance::Instance;
-use postroom::mailserver::{Act, Count, Gate, Point, Rule};
+use postroom::mailserver::{Act, Count, Gate, Options, Point, Rule};
 
 fn raw(bytes: impl Into<Vec<u8>>) -> Act {
     Act::Raw(bytes.into())
@@ -145,6 +146,30 @@ async fn numbers_that_are_wrong_do_no_harm() {
     ] {
         meets(&postroom, name, rules, comes).await;
     }
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gmails_numbers_that_are_wrong_do_no_harm() {
+    let postroom = Instance::start().await;
+    for (name, from, to) in [
+        ("no number", "X-GM-MSGID ", "X-NOT-MSGID "),
+        ("no thread", " X-GM-THRID ", " X-NOT-THRID "),
+        ("a number beyond numbers", "X-GM-MSGID ", "X-GM-MSGID 99999999999999999999"),
+        ("a negative number", "X-GM-MSGID ", "X-GM-MSGID -"),
+        ("a number that is text", "X-GM-MSGID ", "X-GM-MSGID x"),
+        ("a number of 0", "X-GM-MSGID ", "X-GM-MSGID 0 X-GM-MSGID "),
+        ("a list for a number", "X-GM-MSGID ", "X-GM-MSGID (1 2) X-GM-MSGID "),
+        ("a thread beyond numbers", "X-GM-THRID ", "X-GM-THRID 99999999999999999999"),
+    ] {
+        let rules = at("FETCH", &edit(from, to));
+        meets_one_with(Options::gmail(), &postroom, name, rules, Comes::ToNothingOr("fetch")).await;
+    }
+    let offered = |from: &str, to: &str| at("CAPABILITY", &edit(from, to));
+    let rules = offered(" X-GM-EXT-1", "");
+    meets_one_with(Options::gmail(), &postroom, "a Gmail that does not say so", rules, Comes::ToNothing).await;
+    let rules = offered("IMAP4rev1", "IMAP4rev1 X-GM-EXT-1");
+    meets(&postroom, "one that says so and is none", rules, Comes::ToNothingOr("fetch")).await;
     postroom.stop().await;
 }
 

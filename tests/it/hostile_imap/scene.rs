@@ -96,7 +96,12 @@ pub fn address() -> String {
 
 /// Lets a mailbox meet a server that follows the rules, then a server that behaves, and checks what is left of it.
 pub async fn meets(postroom: &Instance, name: &str, rules: Vec<Rule>, comes: Comes) {
-    let server = server(MESSAGES).await;
+    meets_one_with(Options::default(), postroom, name, rules, comes).await;
+}
+
+/// The same with a server that is not the usual kind.
+pub async fn meets_one_with(options: Options, postroom: &Instance, name: &str, rules: Vec<Rule>, comes: Comes) {
+    let server = server_with(options, MESSAGES).await;
     let rules: Vec<_> = rules.into_iter().map(|rule| server.script(rule)).collect();
     let mailbox = postroom.mailbox(&address(), settings(&server)).await;
     let shown = settled(&postroom.client, mailbox, name).await;
