@@ -5,7 +5,8 @@
 //! counting: the place of one message that is known to be there tells how many are left below it. Only where that does
 //! not add up the whole list is asked for.
 
-use super::imap::{Keep, is_settled, listed};
+use super::imap::is_settled;
+use super::listing::{Keep, listed};
 use super::source::{Changes, Stored};
 use crate::connect::imap::{Abilities, FolderState, ImapSession};
 use crate::domain::failure::Failure;

@@ -3,12 +3,13 @@
 use super::Parts;
 use super::changes::Opened;
 use super::folders::wanted;
+use super::listing::{Keep, listed};
 use super::plan::{Direction, Plan};
 use super::source::{Batch, Beginning, Changes, Fetched, Folders, Known, Part, Recognise, Sighting, Source, Stored};
 use crate::connect::credential::Draft;
 use crate::connect::imap::{Asked, FOLDER_LIMIT, Facts, FolderState, ImapLimits, ImapSession};
 use crate::connect::live_test::no_lasting_numbers;
-use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
+use crate::domain::failure::{Failure, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::FolderCursor;
 use crate::domain::stages::Stages;
@@ -18,15 +19,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// A search looks at this many messages at a time, so that its answer stays short however large the folder is.
-const SEARCH_WINDOW: u32 = 100_000;
-
-/// How many UIDs are planned in one sync of a folder; what lies beyond waits for the next one.
-const PLAN_LIMIT: usize = 1_000_000;
-
-/// More windows than this no folder has: a hundred million messages.
-const WINDOW_LIMIT: u32 = 1_000;
 
 /// The facts of this many messages are asked for ahead of their texts.
 const AHEAD: usize = 2_000;
@@ -368,59 +360,6 @@ fn size_of(fact: &Facts) -> u64 {
 /// The session goes on, and nothing in the server's words says that it would treat other messages the same way.
 fn concerns_one_message(session: &ImapSession, failure: &Failure) -> bool {
     session.is_usable() && failure.server.is_some() && failure.advice.is_none()
-}
-
-/// Which UIDs to keep of more than can be planned at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
-    Lowest,
-    Highest,
-}
-
-/// The UIDs of the open folder within `uids`, ascending, and whether that is all of them.
-pub(super) fn listed(
-    session: &mut ImapSession,
-    exists: u32,
-    uids: &RangeInclusive<u32>,
-    since: Option<Timestamp>,
-    keep: Keep,
-) -> Result<(Vec<u32>, bool), Failure> {
-    if exists <= SEARCH_WINDOW {
-        let found = if exists == 0 { Vec::new() } else { session.search(None, uids, since)? };
-        return Ok((found, true));
-    }
-    // From the newest down: a message that is removed meanwhile moves others into a window, never past one.
-    let (mut found, mut complete, mut end) = (Vec::new(), true, exists);
-    for _ in 0..WINDOW_LIMIT {
-        let start = end.saturating_sub(SEARCH_WINDOW - 1).max(1);
-        let window = session.search(Some(&(start..=end)), uids, since)?;
-        let nothing_new = keep == Keep::Lowest && window.is_empty();
-        found.extend(window);
-        complete &= !kept(&mut found, keep);
-        // UIDs ascend: below a window without new mail there is none.
-        if start == 1 || nothing_new || (keep == Keep::Highest && !complete) {
-            return Ok((found, complete));
-        }
-        end = start - 1;
-    }
-    Err(Failure::new(
-        FailureKind::Permanent,
-        Scope::Mailbox,
-        Stage::Select,
-        format!("{} claims that the folder has {exists} messages.", session.host()),
-    ))
-}
-
-/// Sorts, and cuts to what can be planned; whether anything was cut.
-fn kept(found: &mut Vec<u32>, keep: Keep) -> bool {
-    found.sort_unstable();
-    found.dedup();
-    let excess = found.len().saturating_sub(PLAN_LIMIT);
-    match keep {
-        Keep::Lowest => found.truncate(PLAN_LIMIT),
-        Keep::Highest => drop(found.drain(..excess)),
-    }
-    excess > 0
 }
 
 #[cfg(test)]

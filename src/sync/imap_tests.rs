@@ -1,6 +1,7 @@
 use super::*;
 use crate::connect::effective::SyncSettings;
 use crate::domain::connection::{Endpoint, Reach, TlsMode};
+use crate::domain::failure::FailureKind;
 use crate::domain::mailbox::SecretField;
 use crate::mailserver::{Act, Count, MailServer, Options, Point, Rule};
 use crate::net::{EgressRules, MapDialer, Network, Trust};
@@ -284,16 +285,4 @@ async fn a_server_without_uidnext_is_synced_and_one_without_uidvalidity_is_not()
     server.script(Rule::new(Point::ImapCommand("EXAMINE"), Act::Reply("* 2 EXISTS\n{tag} OK done".into())));
     let failure = source(&server, bounds(), |source| begin(source, None).unwrap_err()).await;
     assert_eq!((failure.kind, failure.stage), (FailureKind::Config, Stage::Select));
-}
-
-#[test]
-fn more_uids_than_can_be_planned_are_cut_at_the_end_that_waits() {
-    let many = || (1..=u32::try_from(PLAN_LIMIT).unwrap() + 5).rev().collect::<Vec<_>>();
-    let (mut lowest, mut highest) = (many(), many());
-    assert!(kept(&mut lowest, Keep::Lowest) && kept(&mut highest, Keep::Highest));
-    assert_eq!((lowest.len(), lowest[0]), (PLAN_LIMIT, 1));
-    assert_eq!((highest.len(), highest[0]), (PLAN_LIMIT, 6));
-    let mut few = vec![3, 1, 3];
-    assert!(!kept(&mut few, Keep::Lowest));
-    assert_eq!(few, [1, 3]);
 }

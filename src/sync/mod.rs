@@ -6,7 +6,7 @@
 //! * `worker` syncs one mailbox, in the `passes` that a sync consists of: new mail, `changes`, older mail, `departures`;
 //!   `known` is what the store knows of a folder, `troubles` which folders do not open. `outcome` records what came of it.
 //! * [`source`] is what a mail server must be able to answer; `imap` answers it, in the order that `plan` works out and
-//!   for the folders that `folders` picks.
+//!   for the folders that `folders` picks; `listing` is what such a folder has.
 //! * `ingest` parses, recognises and deduplicates, and commits messages and cursor together: every message once.
 //!
 //! Uses `connect` and what lies below it; reached from above through [`SyncEngine`] and its [`SyncHandle`].
@@ -18,6 +18,7 @@ mod folders;
 mod imap;
 mod ingest;
 mod known;
+mod listing;
 mod outcome;
 mod owners;
 mod passes;
