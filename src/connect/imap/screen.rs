@@ -4,10 +4,15 @@
 //! ends the session at a byte above 127 in a text, or at a warning. So here: a line has a longest length, a literal has to
 //! fit into what may still be read, a response has only so many parentheses, bytes that are no text become question marks,
 //! and an untagged NO becomes an OK.
+//!
+//! The crate also reads literals line by line and parses the response from its start after each: a message of a thousand
+//! lines is looked at a thousand times. Where texts are fetched, literals therefore come [veiled](Veil), without lines.
 
 use crate::net::StreamControls;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The longest line, literals apart: the answer to a SEARCH over 100,000 messages fits.
 const LINE_LIMIT: usize = 2 << 20;
@@ -36,6 +41,36 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// While it is down, line feeds and NULs in literals trade places; whoever takes a literal [lifts](lifted) it.
+#[derive(Clone, Default)]
+pub(super) struct Veil(Arc<AtomicBool>);
+
+impl Veil {
+    pub fn set(&self, down: bool) {
+        self.0.store(down, Ordering::Relaxed);
+    }
+
+    fn is_down(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The octets of a literal that came veiled, as they were sent.
+pub(super) fn lifted(mut literal: Vec<u8>) -> Vec<u8> {
+    trade(&mut literal);
+    literal
+}
+
+fn trade(octets: &mut [u8]) {
+    for octet in octets {
+        *octet = match *octet {
+            b'\n' => 0,
+            0 => b'\n',
+            other => other,
+        };
+    }
+}
+
 /// A stream whose incoming bytes were looked at.
 pub(super) struct Screen<S> {
     stream: S,
@@ -44,11 +79,17 @@ pub(super) struct Screen<S> {
     /// Bytes that were received before the stream was handed over.
     ahead: io::Cursor<Vec<u8>>,
     lexer: Lexer,
+    veil: Veil,
 }
 
 impl<S> Screen<S> {
     pub fn new(stream: S, controls: StreamControls, ahead: Vec<u8>) -> Self {
-        Self { stream, controls, ahead: io::Cursor::new(ahead), lexer: Lexer::default() }
+        Self { stream, controls, ahead: io::Cursor::new(ahead), lexer: Lexer::default(), veil: Veil::default() }
+    }
+
+    /// What decides whether literals come veiled.
+    pub fn veil(&self) -> Veil {
+        self.veil.clone()
     }
 }
 
@@ -60,7 +101,7 @@ impl<S: Read> Read for Screen<S> {
         }
         // A literal may reach into what was just read as well as into what may still be read.
         let may_follow = self.controls.budget().saturating_add(count as u64);
-        self.lexer.look(&mut buffer[..count], may_follow).map_err(io::Error::other)?;
+        self.lexer.look(&mut buffer[..count], may_follow, self.veil.is_down()).map_err(io::Error::other)?;
         Ok(count)
     }
 }
@@ -100,11 +141,14 @@ enum Tail {
 }
 
 impl Lexer {
-    fn look(&mut self, bytes: &mut [u8], may_follow: u64) -> Result<(), Refused> {
+    fn look(&mut self, bytes: &mut [u8], may_follow: u64, veiled: bool) -> Result<(), Refused> {
         let mut at = 0;
         while at < bytes.len() {
             if self.literal > 0 {
                 let skipped = usize::try_from(self.literal).unwrap_or(usize::MAX).min(bytes.len() - at);
+                if veiled {
+                    trade(&mut bytes[at..at + skipped]);
+                }
                 self.literal -= skipped as u64;
                 at += skipped;
             } else {
@@ -186,11 +230,11 @@ mod tests {
 
     fn look(text: &[u8], budget: u64) -> Result<Vec<u8>, Refused> {
         let mut whole = text.to_vec();
-        let result = Lexer::default().look(&mut whole, budget).map(|()| whole);
+        let result = Lexer::default().look(&mut whole, budget, false).map(|()| whole);
         // The same in single bytes: where reads end must not matter.
         let mut single = Lexer::default();
         let mut bytes = text.to_vec();
-        let one_by_one = bytes.iter_mut().try_for_each(|byte| single.look(std::slice::from_mut(byte), budget));
+        let one_by_one = bytes.iter_mut().try_for_each(|byte| single.look(std::slice::from_mut(byte), budget, false));
         assert_eq!(result.as_ref().err(), one_by_one.as_ref().err());
         if let Ok(whole) = &result {
             assert_eq!(*whole, bytes);
@@ -203,6 +247,15 @@ mod tests {
         let text = b"* 1 FETCH (BODY[] {4}\r\n\xff\0(\n FLAGS ())\r\n* OK gr\xc3\xbc\xc3\x9fe {9}\r\na1 OK \0\r\n";
         let screened = b"* 1 FETCH (BODY[] {4}\r\n\xff\0(\n FLAGS ())\r\n* OK gr????e {9}\r\na1 OK ?\r\n";
         assert_eq!(look(text, 1000).unwrap(), screened);
+    }
+
+    #[test]
+    fn a_veiled_literal_has_no_lines_and_lifting_gives_it_back() {
+        let text = b"* 1 FETCH (BODY[] {7}\r\na\r\n\0b\n\n)\r\na1 OK \n\0\r\n";
+        let mut veiled = text.to_vec();
+        Lexer::default().look(&mut veiled, 1000, true).unwrap();
+        assert_eq!(veiled, b"* 1 FETCH (BODY[] {7}\r\na\r\0\nb\0\0)\r\na1 OK \n?\r\n");
+        assert_eq!(lifted(veiled[23..30].to_vec()), &text[23..30]);
     }
 
     #[test]

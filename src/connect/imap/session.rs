@@ -3,7 +3,7 @@
 use super::answer::{Abilities, FolderState, ImapFolder};
 use super::credential::Credential;
 use super::preamble::{Greeted, Offered, greeted, noted};
-use super::screen::Screen;
+use super::screen::{Screen, Veil, lifted};
 use super::trouble::{broken, closed, dismissed, garbled, refusal};
 use super::{ImapLimits, changes, folder_name, query};
 use crate::connect::discretion::Discretion;
@@ -40,6 +40,7 @@ type Session = imap::Session<Screen<BlockingStream>>;
 pub struct ImapSession {
     session: Session,
     controls: StreamControls,
+    veil: Veil,
     limits: ImapLimits,
     host: String,
     ended: bool,
@@ -84,7 +85,9 @@ impl ImapSession {
         let host = connection.host().to_owned();
         let stream = BlockingStream::new(connection, runtime, limits.step, SLACK, limits.cancel.clone());
         let controls = stream.controls();
-        let client = imap::Client::new(Screen::new(stream, controls.clone(), ahead));
+        let screen = Screen::new(stream, controls.clone(), ahead);
+        let veil = screen.veil();
+        let client = imap::Client::new(screen);
         controls.set_deadline(Some(due(&limits, limits.command)));
         let begun = Instant::now();
         match contain_blocking(|| log_in(client, &host, offered, &credential))
@@ -92,7 +95,8 @@ impl ImapSession {
         {
             Ok(session) => {
                 stages.passed(Stage::Authentication, begun.elapsed(), "");
-                Ok(Self { session, controls, limits, host, ended: false, discretion, validity: None, abilities: None })
+                let (ended, validity, abilities) = (false, None, None);
+                Ok(Self { session, controls, veil, limits, host, ended, discretion, validity, abilities })
             }
             Err(failure) => Err(noted(stages, begun, discreet(&discretion, failure))),
         }
@@ -227,16 +231,27 @@ impl ImapSession {
     /// give are missing. Sizes may be estimates: up to twice as much is read.
     pub fn bodies(&mut self, uids: &[u32], size: u64) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
         let budget = size.saturating_mul(2).saturating_add(1 << 20);
-        let texts = self.fetch(uids, "(UID BODY.PEEK[])", budget, |uid, fetch| Some((uid, fetch.body()?.to_vec())))?;
-        Ok(one_each(texts))
+        self.texts(uids, "(UID BODY.PEEK[])", budget, |fetch| fetch.body().map(<[u8]>::to_vec))
     }
 
     /// The headers of `uids` (ascending).
     pub fn headers(&mut self, uids: &[u32]) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
         let budget = (1 << 20) * uids.len() as u64;
-        let query = "(UID BODY.PEEK[HEADER])";
-        let texts = self.fetch(uids, query, budget, |uid, fetch| Some((uid, fetch.header()?.to_vec())))?;
-        Ok(one_each(texts))
+        self.texts(uids, "(UID BODY.PEEK[HEADER])", budget, |fetch| fetch.header().map(<[u8]>::to_vec))
+    }
+
+    /// Fetches one text of each of `uids` (ascending), as large as the budget allows.
+    fn texts(
+        &mut self,
+        uids: &[u32],
+        query: &str,
+        budget: u64,
+        text: impl Fn(&imap::types::Fetch<'_>) -> Option<Vec<u8>>,
+    ) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
+        self.veil.set(true);
+        let texts = self.fetch(uids, query, budget, |uid, fetch| Some((uid, lifted(text(fetch)?))));
+        self.veil.set(false);
+        Ok(one_each(texts?))
     }
 
     /// Fetches in as few commands as possible. What the server says of messages that nobody asked about is ignored.
