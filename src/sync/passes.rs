@@ -9,12 +9,12 @@ use super::known::{StoredUids, recognise};
 use super::screen::Screen;
 use super::source::{Batch, Beginning, Folders, Part, Source, WantedFolder};
 use super::troubles::Troubles;
-use super::worker::store_failure;
+use super::worker::{panicked, store_failure};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::FolderCursor;
-use crate::store::{Snapshot, StoreError, cursor, stale_places};
+use crate::store::{Snapshot, cursor, stale_places};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -208,30 +208,24 @@ impl Visit<'_> {
         mut progress: Option<Progress>,
     ) -> Result<Option<Reached>, Failure> {
         // While one batch is being committed the next one is fetched; commits stay in order.
-        let mut committing: Option<JoinHandle<Result<usize, StoreError>>> = None;
+        let mut committing: Option<JoinHandle<Result<usize, Failure>>> = None;
         loop {
             let mut ends = self.leave.ends();
             if until.is_some_and(|until| self.leave.has_moved.get() && self.parts.runtime.clock.elapsed() >= until) {
                 ends = ends.or(Some(Reached::Turn));
             }
-            let batch = if ends.is_some() { None } else { self.source.next_batch()? };
+            let batch = if ends.is_some() { Ok(None) } else { self.source.next_batch() };
+            // Whatever became of the next one: what was fetched is stored before the sync ends.
             if let Some(commit) = committing.take() {
                 *self.new += finish(self.parts, commit)?;
             }
-            let Some(batch) = batch else { return Ok(ends) };
+            let Some(batch) = batch? else { return Ok(ends) };
             self.leave.has_moved.set(true);
             let event = progress.as_mut().and_then(|progress| progress.step(self, &batch));
-            let Batch { messages, known, mut cursor, remaining } = batch;
-            tracing::debug!(
-                mailbox = origin.mailbox,
-                folder = origin.title,
-                fetched = messages.len(),
-                remaining,
-                "a batch"
-            );
-            (cursor.renumbered, cursor.generation) = (renumbered, generation);
-            let new = messages.into_iter().map(|fetched| ingest::prepare(origin, fetched)).collect();
-            committing = Some(commit(self.parts, origin.clone(), Ready { new, known, cursor }, event));
+            let (mailbox, fetched, remaining) = (origin.mailbox, batch.messages.len(), batch.remaining);
+            tracing::debug!(mailbox, folder = origin.title, fetched, remaining, "a batch");
+            let cursor = FolderCursor { renumbered, generation, ..batch.cursor.clone() };
+            committing = Some(commit(self.parts, origin.clone(), Batch { cursor, ..batch }, event));
         }
     }
 
@@ -308,32 +302,33 @@ impl Progress {
     }
 }
 
+/// Parses and commits a batch while the next one is fetched.
 fn commit(
     parts: &Arc<Parts>,
     origin: Origin,
-    batch: Ready,
+    batch: Batch,
     event: Option<Event>,
-) -> JoinHandle<Result<usize, StoreError>> {
-    let store = parts.store.clone();
+) -> JoinHandle<Result<usize, Failure>> {
+    let (store, tasks, mailbox) = (parts.store.clone(), parts.tasks.clone(), origin.mailbox);
     parts.handle.spawn(async move {
-        store
-            .write_patiently(move |work| {
-                let new = ingest::commit(work, &origin, &batch)?;
-                if let Some(event) = event.clone().filter(|_| ingest::is_current(work, &origin).unwrap_or(false)) {
-                    work.event(event)?;
-                }
-                Ok(new)
-            })
-            .await
+        let preparing = tasks.spawn_blocking(move || {
+            let new = batch.messages.into_iter().map(|fetched| ingest::prepare(&origin, fetched)).collect();
+            (Ready { new, known: batch.known, cursor: batch.cursor }, origin)
+        });
+        let (ready, origin) = preparing.await.map_err(|panic| panicked(mailbox, &panic.to_string()))?;
+        let committed = store.write_patiently(move |work| {
+            let new = ingest::commit(work, &origin, &ready)?;
+            if let Some(event) = event.clone().filter(|_| ingest::is_current(work, &origin).unwrap_or(false)) {
+                work.event(event)?;
+            }
+            Ok(new)
+        });
+        committed.await.map_err(|error| store_failure(&error))
     })
 }
 
-fn finish(parts: &Arc<Parts>, commit: JoinHandle<Result<usize, StoreError>>) -> Result<usize, Failure> {
-    parts
-        .handle
-        .block_on(commit)
-        .map_err(|error| Failure::temporary(Stage::Store, error.to_string()))?
-        .map_err(|error| store_failure(&error))
+fn finish(parts: &Arc<Parts>, commit: JoinHandle<Result<usize, Failure>>) -> Result<usize, Failure> {
+    parts.handle.block_on(commit).map_err(|error| Failure::temporary(Stage::Store, error.to_string()))?
 }
 
 /// Whether a folder still shows places of another numbering.

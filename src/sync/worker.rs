@@ -45,15 +45,7 @@ pub(super) async fn run(parts: &Arc<Parts>, mailbox: Mailbox, cancel: Cancellati
         Ok(outcome) => outcome,
         Err(error) => (0, Err(error.to_string())),
     };
-    let result = result.unwrap_or_else(|panic| {
-        tracing::error!(mailbox = id, panic, "a sync panicked");
-        Err(Failure::new(
-            FailureKind::Temporary,
-            Scope::Mailbox,
-            Stage::Fetch,
-            "Postroom failed while it read this mailbox. Please report this with the log.",
-        ))
-    });
+    let result = result.unwrap_or_else(|panic| Err(panicked(id, &panic)));
     let end = match result {
         Ok(Reached::Everything) => End::Everything,
         Ok(Reached::Turn) => End::Turn,
@@ -63,6 +55,13 @@ pub(super) async fn run(parts: &Arc<Parts>, mailbox: Mailbox, cancel: Cancellati
         Err(failure) => End::Failed(failure),
     };
     Run { mailbox: id, generation, new, end }
+}
+
+/// A fault of ours, told as one.
+pub(super) fn panicked(mailbox: u64, panic: &str) -> Failure {
+    tracing::error!(mailbox, panic, "a sync panicked");
+    let sentence = "Postroom failed while it read this mailbox. Please report this with the log.";
+    Failure::new(FailureKind::Temporary, Scope::Mailbox, Stage::Fetch, sentence)
 }
 
 pub(super) fn store_failure(error: &StoreError) -> Failure {
