@@ -3,6 +3,7 @@
 use super::failure::{EnhancedCode, clean};
 use super::suppression::is_bad_address;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Whether there is any sense in mailing the address again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,14 +75,15 @@ impl Bounce {
     /// Sorts what was said of a recipient. Codes in the text count where there are none beside it, or none that say
     /// anything.
     pub fn new(recipient: Option<String>, status: Option<EnhancedCode>, text: &str) -> Self {
-        let (code, spoken) = codes(text);
+        let said = without_names(text, recipient.as_deref());
+        let (code, spoken) = codes(&said);
         let enhanced = match status {
             // 5.0.0 says no more than "no", and the server may have said more.
             Some(EnhancedCode(class, 0, _)) => spoken.filter(|spoken| spoken.0 == class).or(status),
             Some(_) => status,
             None => spoken,
         };
-        let reason = reason(enhanced, text);
+        let reason = reason(enhanced, &said);
         let class = enhanced.map(|code| code.0).or(code.and_then(|code| u8::try_from(code / 100).ok()));
         let passes = matches!(reason, BounceReason::MailboxFull | BounceReason::Expired | BounceReason::SenderQuota)
             || class == Some(4)
@@ -92,13 +94,49 @@ impl Bounce {
 
     /// Whether it says that the address is bad, and will be for every mailing.
     pub fn is_of_the_address(&self) -> bool {
-        self.severity == Severity::Hard && is_bad_address(self.enhanced, &self.text)
+        self.severity == Severity::Hard
+            && is_bad_address(self.enhanced, &without_names(&self.text, self.recipient.as_deref()))
     }
 
     /// The addresses that it may be about.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.original_recipient.iter().chain(&self.recipient).map(String::as_str)
     }
+}
+
+/// What was said without the addresses in it, and without the recipient's name between quotes: a name such as `spamtrap`
+/// or `587` is nothing that a server says.
+fn without_names<'t>(text: &'t str, recipient: Option<&str>) -> Cow<'t, str> {
+    let text = without_addresses(text);
+    let Some((name, _)) = recipient.and_then(|recipient| recipient.rsplit_once('@')) else { return text };
+    let (name, lower) = (name.to_lowercase(), text.to_lowercase());
+    let quoted = [('"', '"'), ('\'', '\''), ('<', '>'), ('(', ')'), ('[', ']')];
+    let found = quoted.iter().map(|(open, close)| format!("{open}{name}{close}")).find(|quoted| lower.contains(quoted));
+    found.map_or(text, |found| Cow::Owned(lower.replace(&found, "@")))
+}
+
+fn without_addresses(text: &str) -> Cow<'_, str> {
+    let ends = |c: char| c.is_whitespace() || "<>()[]\"',;:".contains(c);
+    let mut out = String::new();
+    let mut from = 0;
+    for (at, _) in text.match_indices('@') {
+        if at < from {
+            continue;
+        }
+        let start = text[from..at].rfind(ends).map_or(from, |found| {
+            let last = text[from + found..].chars().next().map_or(1, char::len_utf8);
+            from + found + last
+        });
+        let end = text[at..].find(ends).map_or(text.len(), |found| at + found);
+        out.push_str(&text[from..start]);
+        out.push('@');
+        from = end;
+    }
+    if from == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[from..]);
+    Cow::Owned(out)
 }
 
 /// The SMTP reply code and the enhanced code in what a server said.
@@ -115,7 +153,7 @@ pub fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
         let after = rest[end..].chars().next().unwrap_or(' ');
         let run = rest[start..end].trim_end_matches('.');
         let stands_alone = !before.is_alphanumeric() && before != '_' && !after.is_alphanumeric() && after != '_';
-        if stands_alone && run.len() == 3 && run.starts_with(['4', '5']) && !run.contains('.') {
+        if stands_alone && is_reply_code(run) && !ends_with_port(&rest[..start]) {
             code = code.or_else(|| run.parse().ok());
         } else if stands_alone && enhanced.is_none() {
             enhanced = EnhancedCode::from_reply(run).filter(|found| found.0 != 2 && found.1 <= 7);
@@ -124,6 +162,20 @@ pub fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
         rest = &rest[end..];
     }
     (code, enhanced)
+}
+
+/// RFC 5321 §4.2.1 with what is in use beside it (4yz and 7yz): 465 and 587 are ports.
+fn is_reply_code(run: &str) -> bool {
+    let digits = run.as_bytes();
+    digits.len() == 3
+        && matches!(digits[0], b'4' | b'5')
+        && matches!(digits[1], b'0'..=b'5' | b'7')
+        && digits[2].is_ascii_digit()
+}
+
+fn ends_with_port(before: &str) -> bool {
+    let before = before.trim_end();
+    before.len() >= 4 && before.as_bytes()[before.len() - 4..].eq_ignore_ascii_case(b"port")
 }
 
 /// The code first; where there is none that says anything, what is said.
@@ -368,6 +420,9 @@ mod tests {
             ("550 5.1.2 no mail for that domain", Hard, Is::BadDomain, true),
             ("something", Soft, Is::Other, false),
             ("", Soft, Is::Other, false),
+            ("<spamtrap.policy@x.example>: unknown user", Hard, Is::BadAddress, true),
+            ("unknown user: spam@x.example", Hard, Is::BadAddress, true),
+            ("550 <a@blocked.example>... User unknown", Hard, Is::BadAddress, true),
         ] {
             assert_eq!(sorted(text), (severity, reason, suppresses), "{text}");
         }
@@ -382,6 +437,8 @@ mod tests {
             ("connect to 10.5.1.1:25", None, None),
             ("Remote_500_x 5500 a550", None, None),
             ("5.1.1.", None, Some(EnhancedCode(5, 1, 1))),
+            ("connect to port 443, 587 or 465", None, None),
+            ("Port 550 said 451", Some(451), None),
         ] {
             assert_eq!(codes(text), (code, enhanced), "{text}");
         }

@@ -112,8 +112,21 @@ fn is_failure(author: &str, subject: &str) -> bool {
     is_office && FAILURES.iter().any(|start| subject.starts_with(start))
 }
 
-const FAILURES: [&str; 15] = [
+const FAILURES: [&str; 28] = [
     "undeliver",
+    "[postmaster] email delivery failure",
+    "échec de la remise",
+    "echec de la remise",
+    "échec de remise",
+    "mancato recapito",
+    "recapito non riuscito",
+    "onbestelbaar",
+    "kan niet worden bezorgd",
+    "não entregue",
+    "falha na entrega",
+    "kan inte levereras",
+    "nie można dostarczyć",
+    "не доставлено",
     "delivery fail",
     "delivery status notification",
     "message delivery failure",

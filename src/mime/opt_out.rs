@@ -7,7 +7,6 @@
 use super::entity::Parts;
 use super::{markup, reply, text};
 use crate::domain::link::TOKEN_LIMIT;
-use std::borrow::Cow;
 
 /// The shortest token: nobody's address takes less.
 const SHORTEST: usize = 60;
@@ -15,6 +14,8 @@ const SHORTEST: usize = 60;
 const KEPT: usize = 4;
 /// How much of the text is looked at, in octets.
 const LOOK: usize = 64 * 1024;
+/// How much of a text shows whether it begins with a wish, in octets.
+const BEGINNING: usize = 200;
 
 /// What may be tokens, where the mail asks to opt out.
 pub(super) fn tokens(subject: &str, parts: &Parts) -> Vec<String> {
@@ -25,22 +26,30 @@ pub(super) fn tokens(subject: &str, parts: &Parts) -> Vec<String> {
             return named;
         }
     }
-    let body: Cow<'_, str> = match (&parts.text, &parts.html) {
-        (Some(body), _) if !body.trim().is_empty() => Cow::Borrowed(text::cut(body, LOOK)),
-        (_, Some(html)) if html.contains("/u/") || html.contains("unsubscribe") => {
-            Cow::Owned(markup::plain(text::cut(html, LOOK), LOOK))
-        }
-        _ => return Vec::new(),
-    };
-    // Cheap first: most mails hold no token.
-    let mut found = in_text(&body);
+    let body = parts.text.as_deref().filter(|body| !body.trim().is_empty()).map(|body| text::cut(body, LOOK));
+    let html = parts.html.as_deref().map(|html| text::cut(html, LOOK));
+    // Cheap first: most mails hold no token, and few begin with a wish.
+    let mut found = body.map(in_text).unwrap_or_default();
     if found.is_empty() {
-        found = parts.html.as_deref().map(|html| in_text(text::cut(html, LOOK))).unwrap_or_default();
+        found = html.map(in_text).unwrap_or_default();
     }
-    if found.is_empty() || !asks_for_it(&reply::without_quotes(&body)) {
-        return Vec::new();
+    if found.is_empty() {
+        return found;
     }
-    found
+    let own = match (body, html) {
+        (Some(body), _) => reply::without_quotes(body),
+        // A tree is built only of HTML that begins with a wish.
+        (None, Some(html)) if begins_with_a_wish(&markup::plain(html, BEGINNING)) => {
+            reply::reply_text(None, Some(html)).unwrap_or_default()
+        }
+        (None, _) => return Vec::new(),
+    };
+    if asks_for_it(&own) { found } else { Vec::new() }
+}
+
+fn begins_with_a_wish(text: &str) -> bool {
+    let said = said(text);
+    WISHES.iter().any(|wish| said.starts_with(wish))
 }
 
 /// Whether a person's own words ask for no more mail and say nothing else.
@@ -48,14 +57,18 @@ fn asks_for_it(own: &str) -> bool {
     if own.len() > 2 * TOKEN_LIMIT {
         return false;
     }
-    let words: Vec<String> = own
+    WISHES.contains(&said(own).as_str())
+}
+
+/// The words of a text, in lower case and without what stands between them.
+fn said(text: &str) -> String {
+    let words: Vec<String> = text
         .split_whitespace()
         .filter(|word| !is_token(word))
         .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
         .filter(|word| !word.is_empty())
         .collect();
-    let said = words.join(" ");
-    WISHES.contains(&said.as_str())
+    words.join(" ")
 }
 
 const WISHES: [&str; 26] = [

@@ -13,7 +13,7 @@ pub(super) fn is_attribution(line: &str) -> bool {
     has_verb && (is_dated(&lower) || lower.contains('@'))
 }
 
-/// Outlook's `-----Original Message-----` and its translations.
+/// Outlook's `-----Original Message-----`, Gmail's `---------- Forwarded message ---------`, and their translations.
 pub(super) fn is_separator(line: &str) -> bool {
     let line = line.trim();
     if !line.starts_with("--") || !line.ends_with("--") {
@@ -96,7 +96,20 @@ const VERBS: [&str; 27] = [
     "写道",
 ];
 
-const SEPARATORS: [&str; 14] = [
+const SEPARATORS: [&str; 27] = [
+    "forwarded message",
+    "forwarded by",
+    "weitergeleitete nachricht",
+    "message transféré",
+    "mensaje reenviado",
+    "messaggio inoltrato",
+    "messaggio inoltrato da",
+    "doorgestuurd bericht",
+    "mensagem encaminhada",
+    "vidarebefordrat meddelande",
+    "videresendt melding",
+    "przekazana wiadomość",
+    "пересылаемое сообщение",
     "original message",
     "original appointment",
     "ursprüngliche nachricht",

@@ -1,6 +1,7 @@
 //! The product from outside, against servers that others wrote: one binary, a module per behaviour.
 //!
 //! - `architecture`: reads `src/` and checks which room uses which.
+//! - `corpus`: samples of what comes back, each with what is to be read in it.
 //! - `cli`: the command line, as a person and as a script have it.
 //! - `dkim`: signatures, as dkimpy judges them.
 //! - `demo`: `postroom demo` keeps what it promises.
@@ -22,6 +23,7 @@ mod canary;
 mod cli;
 mod clock;
 mod contract;
+mod corpus;
 mod demo;
 mod disk_space;
 mod dkim;

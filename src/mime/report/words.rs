@@ -188,12 +188,11 @@ const MAIL_BEGINS: [&str; 8] = [
     "unsent message",
 ];
 
-const MAIL_FOLLOWS: [&str; 10] = [
+const MAIL_FOLLOWS: [&str; 9] = [
     "original message follows",
     "original message headers",
     "message headers follow",
     "message header follows",
-    "the original message was received",
     "your original message",
     "the original message follows",
     "included is a copy of the message",
