@@ -5,6 +5,7 @@
 //! - `cli`: the command line, as a person and as a script have it.
 //! - `dkim`: signatures, as dkimpy judges them.
 //! - `demo`: `postroom demo` keeps what it promises.
+//! - `fuzz`: mutations of the corpus break nothing.
 //! - `hostile_imap`, `hostile_smtp`: servers that mean no good.
 //! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
@@ -29,6 +30,7 @@ mod disk_space;
 mod dkim;
 mod doubt;
 mod folders;
+mod fuzz;
 mod hostile_imap;
 mod hostile_smtp;
 mod imap_session;
