@@ -172,7 +172,7 @@ impl App {
                     keyring,
                 ),
                 sync,
-                upkeep: Upkeep::start(store.clone()),
+                upkeep: Upkeep::start(store.clone(), &config.sync, &config.store),
             }
         });
         let origin = match (&config.server.public_url, address) {

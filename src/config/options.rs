@@ -4,6 +4,7 @@
 //! reading, checking, showing and documenting are driven. A field's doc is the option's description for users.
 
 use super::setting::{ByteSize, Found, LogFormat, LogLevel, PublicUrl, Setting};
+use crate::domain::retention::Retention;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,6 +162,10 @@ options! {
         workers: u32 = 16, in 1..=256;
         /// How far the first sync of a mailbox reaches back.
         first_sync: Duration = 365 * DAY, in DAY..=36_500 * DAY;
+        /// How long a message is kept after it was received. Left open: for ever.
+        keep_messages: Option<Duration> = None, in Some(7 * DAY)..=Some(36_500 * DAY);
+        /// How long a message is kept that its server has no longer.
+        keep_deleted: Duration = 30 * DAY, in DAY..=36_500 * DAY;
         /// A message that is larger is stored without its body.
         message_size: ByteSize = ByteSize::mib(25), in ByteSize::mib(1)..=ByteSize::mib(256);
         /// How many IMAP connections one server has to bear at the same time, whatever they are for.
@@ -178,6 +183,10 @@ options! {
         /// How much of the disk stays free: below that nothing new is taken in, sent or synced, and what was begun can
         /// still be recorded.
         free_space: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::mib(1 << 20);
+        /// How long what happened stays in the event log.
+        keep_events: Duration = 30 * DAY, in DAY..=36_500 * DAY;
+        /// How many events the log holds at most.
+        events: u32 = 1_000_000, in 10_000..=100_000_000;
     }
 
     /// Logging.
@@ -186,6 +195,13 @@ options! {
         format: LogFormat = LogFormat::Text;
         /// The least important lines that are written.
         level: LogLevel = LogLevel::Info;
+    }
+}
+
+impl SyncConfig {
+    /// What becomes of messages with time.
+    pub fn retention(&self) -> Retention {
+        Retention { messages: self.keep_messages, deleted: Some(self.keep_deleted) }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod org_settings;
 pub mod problem;
 pub mod recipient;
 pub mod resource;
+pub mod retention;
 pub mod secret;
 pub mod stages;
 pub mod suppression;

@@ -32,7 +32,13 @@ const CHUNK: usize = 252 * 1024;
 
 /// The message of a mailbox with an identity (its Message-ID, or a hash of what it says).
 pub fn message_by_identity(reader: &impl Reader, mailbox: u64, identity: &str) -> Result<Option<u64>, StoreError> {
-    reader.with(MESSAGE_IDENTITIES, &Key::new().id(mailbox).text(identity).build(), decode)?.transpose()
+    let known = reader.with(MESSAGE_IDENTITIES, &Key::new().id(mailbox).text(identity).build(), decode)?.transpose()?;
+    // What identified a message that is gone goes a little later.
+    let is_there = |id: &u64| reader.with(MESSAGES, &Key::new().id(*id).build(), |_| ());
+    Ok(match known {
+        Some(id) if is_there(&id)?.is_some() => Some(id),
+        _ => None,
+    })
 }
 
 /// The raw octets of a message, as they were synced; `None` where none are kept.
@@ -82,9 +88,8 @@ impl Work<'_> {
         })?;
         for id in &ids {
             if let Some(message) = get::<Message>(self, *id)? {
-                self.remove_record(&message)?;
+                self.remove_message(&message)?;
             }
-            self.clear(RAW, &Key::new().id(*id).build(), usize::MAX)?;
             self.forget_places(*id)?;
         }
         let mut left = ids.len() == limit;
@@ -92,6 +97,12 @@ impl Work<'_> {
             left |= self.clear(table, &Key::new().id(mailbox).build(), limit)? == limit;
         }
         Ok(!left)
+    }
+
+    /// Removes a message with its octets; who knows of its places and identities sees to those.
+    pub(super) fn remove_message(&mut self, message: &Message) -> Result<(), StoreError> {
+        self.remove_record(message)?;
+        self.clear(RAW, &Key::new().id(message.id).build(), usize::MAX).map(|_| ())
     }
 
     pub(super) fn clear(&mut self, table: Table, prefix: &[u8], limit: usize) -> Result<usize, StoreError> {

@@ -28,6 +28,7 @@ mod query;
 mod reader;
 mod recipients;
 mod record;
+mod retention;
 mod schema;
 mod slots;
 mod space;
@@ -56,6 +57,7 @@ pub use places::{Placed, ServerPlace, cursor, cursors, message_at, placed, place
 pub use query::list;
 pub use reader::{Reader, Snapshot};
 pub use record::{Record, find, get};
+pub use retention::{Stretch, look_through};
 pub use schema::FORMAT;
 pub use slots::{Slots, slots};
 pub use space::Shortage;

@@ -206,6 +206,20 @@ impl Work<'_> {
         self.put(MESSAGE_PLACES, &place.key(), &encode(&NOT_STORED)?)
     }
 
+    /// The same for every place of a message that is to be forgotten.
+    pub(super) fn pass_over_places(&mut self, mailbox: u64, message: u64) -> Result<(), StoreError> {
+        let mut places = Vec::new();
+        self.scan(PLACES_BY_MESSAGE, Keys::prefix(Key::new().id(message).build()), false, |key, _| {
+            // Behind the number of the message both keys are the same.
+            places.push(Key::new().id(mailbox).octets(key.get(8..).unwrap_or_default()).build());
+            GO_ON
+        })?;
+        for place in places {
+            self.put(MESSAGE_PLACES, &place, &encode(&NOT_STORED)?)?;
+        }
+        self.forget_places(message)
+    }
+
     /// A message that had been gone is back, at a place.
     pub fn restore_message(&mut self, message: u64, placed: &Placed) -> Result<(), StoreError> {
         let Some(before) = get::<Message>(self, message)?.filter(|message| message.deleted_at.is_some()) else {

@@ -46,12 +46,13 @@ pub(super) fn open(
 ) -> Result<Box<dyn Source>, Failure> {
     let limits = ImapLimits { cancel: cancel.clone(), ..ImapLimits::default() };
     let (session, inbox) = parts.connector.open_imap(&Draft::stored(mailbox), &mut Stages::new(), limits)?;
+    let reach = parts.config.keep_messages.map_or(parts.config.first_sync, |kept| kept.min(parts.config.first_sync));
     let bounds = Bounds {
         messages: 200,
         bytes: 8 << 20,
         message: parts.config.message_size.bytes(),
         // SINCE counts days in the server's time zone: a day more, so that none is missing.
-        since: parts.runtime.clock.now().minus(parts.config.first_sync + Duration::from_hours(24)),
+        since: parts.runtime.clock.now().minus(reach + Duration::from_hours(24)),
     };
     Ok(Box::new(ImapSource::new(session, inbox, bounds)))
 }

@@ -8,6 +8,7 @@ use crate::domain::classification::Classification;
 use crate::domain::event::EventKind;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Direction, FolderCursor, Message};
+use crate::domain::retention::Retention;
 use crate::mime::{self, Incoming};
 use crate::store::{
     Placed, Reader, ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, raw, status,
@@ -50,6 +51,8 @@ pub(super) struct Origin {
     /// The name that people see.
     pub title: String,
     pub role: FolderRole,
+    /// What is too old to be stored.
+    pub retention: Retention,
 }
 
 impl Origin {
@@ -61,7 +64,13 @@ impl Origin {
             folder: folder.name.clone(),
             title: folder.title.clone(),
             role: folder.role,
+            retention: Retention::default(),
         }
+    }
+
+    #[must_use]
+    pub fn keeping(self, retention: Retention) -> Self {
+        Self { retention, ..self }
     }
 
     /// The mailbox alone, without a folder.
@@ -172,6 +181,14 @@ pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<
             let mut message = prepared.message.clone();
             message.created_at = work.now();
             let recognised = recognise(work, &mut message, &prepared.meaning)?;
+            if message.received_at.is_some_and(|at| origin.retention.is_too_old(at, work.now())) {
+                // What it says counts all the same.
+                if let Some(consequences) = recognised.consequences {
+                    work.follow(consequences, None)?;
+                }
+                work.pass_over(&origin.place(batch.cursor.uid_validity, prepared.uid))?;
+                continue;
+            }
             if prepared.is_excluded && !recognised.concerns_us {
                 work.count_excluded(&message, &prepared.identity)?;
                 work.pass_over(&origin.place(batch.cursor.uid_validity, prepared.uid))?;

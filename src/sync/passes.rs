@@ -165,7 +165,7 @@ impl Visit<'_> {
     }
 
     fn folder(&mut self, folder: &WantedFolder, part: Part, until: Option<Duration>) -> Result<Reached, Failure> {
-        let origin = Origin::of(self.mailbox, folder, &self.screen);
+        let origin = Origin::of(self.mailbox, folder, &self.screen).keeping(self.parts.config.retention());
         let validity = self.source.open(&folder.name)?;
         let known = self.cursor(folder)?;
         let renumbered = self.renumbered(folder, known.as_ref(), validity)?;

@@ -1,13 +1,16 @@
-//! What must happen now and then: removing the messages of deleted mailboxes, a batch at a time, and what was made for a
-//! mailing that never came (`uploads.rs`).
+//! What must happen now and then: removing the messages of deleted mailboxes, a batch at a time, what was made for a
+//! mailing that never came (`uploads.rs`), and what was kept long enough (`retention.rs`).
 //!
 //! Uses `store` and the ground floor; started and stopped by `app`.
 
+mod retention;
 mod uploads;
 
+use crate::config::{StoreConfig, SyncConfig};
 use crate::domain::event::EventKind;
 use crate::runtime::Tasks;
 use crate::store::{Store, StoreError, deleted_mailboxes, events_after};
+use retention::Kept;
 use std::time::Duration;
 
 /// Messages removed in one commit: small enough that nobody waits long behind it.
@@ -20,10 +23,11 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    pub fn start(store: Store) -> Self {
+    pub fn start(store: Store, sync: &SyncConfig, kept: &StoreConfig) -> Self {
         let tasks = Tasks::new();
         let stopping = tasks.stopping();
         tasks.spawn(uploads::keep_swept(store.clone(), stopping.clone()));
+        tasks.spawn(retention::keep_forgetting(store.clone(), Kept::of(sync, kept), stopping.clone()));
         tasks.spawn(async move {
             let mut events = store.events();
             loop {

@@ -4,5 +4,6 @@ mod activity;
 mod changes;
 mod fleet;
 mod refusals;
+mod retention;
 mod rig;
 mod watching;
