@@ -28,6 +28,7 @@ pub mod problem;
 pub mod recipient;
 pub mod resource;
 pub mod retention;
+pub mod screening;
 pub mod secret;
 pub mod stages;
 pub mod suppression;

@@ -16,21 +16,21 @@ const WIDTH: usize = 76;
 /// and total: HTML that no tree should be built of is read without one.
 pub fn text_from_html(html: &str) -> String {
     let html = text::cut(html, HTML_LIMIT);
-    let rendered = markup::is_tame(html)
-        .then(|| contain_blocking(|| render(html, true)).ok().flatten())
-        .flatten()
-        .unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
-    let lines: Vec<&str> = rendered.trim().lines().map(str::trim_end).collect();
-    lines.join("\n")
+    rendered(html, true)
 }
 
 /// The text of an HTML body as a person reads it: quoted mail marked by `>`, links without their targets. Bounded and
 /// total as [`text_from_html`] is.
 pub(super) fn text_without_links(html: &str) -> String {
     let html = text::cut(html, HTML_LIMIT);
-    let rendered = markup::is_tame(html).then(|| contain_blocking(|| render(html, false)).ok().flatten()).flatten();
-    let rendered = rendered.unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
-    rendered.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    rendered(html, false)
+}
+
+fn rendered(html: &str, footnotes: bool) -> String {
+    let is_safe = markup::is_tame(html) && markup::is_shallow(html);
+    let text = is_safe.then(|| contain_blocking(|| render(html, footnotes)).ok().flatten()).flatten();
+    let text = text.unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
+    text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 fn render(html: &str, footnotes: bool) -> Option<String> {
@@ -157,6 +157,9 @@ mod tests {
                 let _ = text_from_html(html);
                 let _ = sanitise(html);
             }
+            let deep = format!("{}{}", "<blockquote>".repeat(150), "word".repeat(30_000));
+            let most = [text_from_html(&deep).len(), text_without_links(&deep).len()];
+            assert!(most.iter().all(|most| *most < 8 * deep.len()), "{} octets become {most:?}", deep.len());
         };
         small_stack.spawn(work).unwrap().join().unwrap();
     }

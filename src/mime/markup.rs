@@ -160,6 +160,39 @@ pub(super) fn is_tame(html: &str) -> bool {
     true
 }
 
+/// Whether HTML can be written as indented text: every level of quotes and lists takes columns from each line, until
+/// every character has a line of its own behind all the marks of its levels.
+pub(super) fn is_shallow(html: &str) -> bool {
+    const LEVELS: usize = 20;
+    const MARKED: usize = 4_000_000;
+    // Levels of each scope: an end tag reaches no further out than the cell that it stands in.
+    let mut scopes: Vec<(String, usize)> = vec![(String::new(), 0)];
+    let (mut levels, mut most) = (0_usize, 0);
+    for token in (Scanner { rest: html }) {
+        let Token::Tag { name, closing, .. } = token else { continue };
+        let is_level = matches!(name.as_str(), "blockquote" | "ul" | "ol" | "dl" | "dd" | "menu" | "dir");
+        let is_scope = matches!(name.as_str(), "table" | "td" | "th" | "caption" | "button" | "object" | "marquee");
+        let Some((_, inside)) = scopes.last_mut() else { break };
+        if is_level && closing && *inside > 0 {
+            *inside -= 1;
+            levels -= 1;
+        } else if is_level && !closing {
+            *inside += 1;
+            levels += 1;
+            most = most.max(levels);
+        } else if is_scope && closing {
+            // It closes what stands in it; no cell is closed from within a table of its own.
+            let table = scopes.iter().rposition(|(scope, _)| scope == "table").unwrap_or(0);
+            if let Some(at) = scopes.iter().rposition(|(scope, _)| *scope == name).filter(|at| *at >= table) {
+                levels -= scopes.drain(at..).map(|(_, inside)| inside).sum::<usize>();
+            }
+        } else if is_scope && !closing {
+            scopes.push((name, 0));
+        }
+    }
+    most <= LEVELS || most.saturating_mul(html.len()) <= MARKED
+}
+
 /// The text of HTML without a tree: blocks on lines of their own, entities decoded, scripts, styles and titles left
 /// out; reading stops once `limit` octets of text are there.
 pub(super) fn plain(html: &str, limit: usize) -> String {
@@ -273,6 +306,22 @@ mod tests {
             ("<unfinished", ""),
         ] {
             assert_eq!(plain(html, 1000), text, "{html}");
+        }
+    }
+
+    #[test]
+    fn levels_are_counted_as_deep_as_they_can_be() {
+        let word = "x".repeat(100_000);
+        for (html, is_flat) in [
+            (format!("{}{word}", "<blockquote>".repeat(10)), true),
+            (format!("{}{word}", "<blockquote>x</blockquote>".repeat(100)), true),
+            (format!("{}{word}", "<table><td><ul><li>x</ul></td></table>".repeat(100)), true),
+            (format!("{}{word}", "<blockquote>".repeat(100)), false),
+            // The end tag does not reach out of its cell.
+            (format!("{}{word}", "<blockquote><table><td></blockquote>".repeat(100)), false),
+            (format!("{}{word}", "<ul><table><td></table></ul>".repeat(100)), true),
+        ] {
+            assert_eq!(is_shallow(&html), is_flat, "{}", &html[..40]);
         }
     }
 

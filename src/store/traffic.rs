@@ -15,6 +15,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 const KEPT: Duration = Duration::from_hours(48);
+/// Among how many rows a message without a date is looked for.
+const LOOKED_AT: usize = 1_000;
 /// How many old rows go with each new one.
 const PRUNED: usize = 4;
 
@@ -94,7 +96,22 @@ impl Work<'_> {
         if at < self.now().minus(KEPT) || self.with(TRAFFIC, &key, |_| ())?.is_some() {
             return Ok(());
         }
+        // Without a date of its own it is dated by each place where it lies.
+        if message.sent_at.is_none() && self.has_row_of(message.mailbox_id, name)? {
+            return Ok(());
+        }
         self.count_row(message.mailbox_id, at, name)
+    }
+
+    /// Whether one of a mailbox's latest rows is of this message, whatever its date.
+    fn has_row_of(&self, mailbox: u64, name: u64) -> Result<bool, StoreError> {
+        let (mut seen, mut found) = (0, false);
+        self.scan(TRAFFIC, Keys::prefix(Key::new().id(mailbox).build()), true, |key, _| {
+            seen += 1;
+            found = key.ends_with(&name.to_be_bytes());
+            if found || seen == LOOKED_AT { STOP } else { GO_ON }
+        })?;
+        Ok(found)
     }
 
     fn count_row(&mut self, mailbox: u64, at: Timestamp, name: u64) -> Result<(), StoreError> {

@@ -331,6 +331,12 @@ async fn excluded_mail_counts_among_all_mail_of_the_day_and_once() {
         assert!(house.receive(&dated(id)).await.is_none());
         assert_eq!(counted(), count, "{id}");
     }
+    // Without a date it is dated by where it lies, and counts once wherever it lies.
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(house.receive("From: kid@home.example\nTo: me@our.example\n\nno date").await.is_none());
+        assert_eq!(counted(), 3);
+    }
 }
 
 fn rfc2822(at: Timestamp) -> String {

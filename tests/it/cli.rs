@@ -175,6 +175,24 @@ fn a_mailbox_that_cannot_be_reached_is_not_saved_and_the_failing_stage_is_shown(
 }
 
 #[test]
+fn exclusions_are_tried_out_from_the_command_line() {
+    let (home, _) = set_up();
+    let _server = Server::start(&home);
+    let add = ["mailbox", "add", "ann@example.org", "--smtp-host", "127.0.0.1", "--smtp-port", "9", "--no-validate"];
+    home.run(&add, "").ok();
+    home.run(&["mailbox", "set", "ann@example.org", "prospectEmailExclusions=*@home.example"], "").ok();
+    let test = |people: &[&str]| home.run(&[&["mailbox", "test-exclusions", "ann@example.org"], people].concat(), "");
+    let told = test(&["mum@home.example", "ann@example.org"]);
+    assert!(told.ok().contains("mum@home.example: excluded by *@home.example in the mailbox's list"), "{told:#?}");
+    assert!(told.ok().contains("ann@example.org: one of the mailbox's own"), "{told:#?}");
+    assert_eq!(test(&["mum@home.example", "--quiet"]).ok(), "excluded");
+    assert_eq!(test(&["mum@home.example", "bo@x.example", "--quiet"]).ok(), "stored");
+    assert_eq!(json(&test(&["mum@home.example", "--json"]))["meta"]["exclusions"]["excluded"], true);
+    assert_eq!(test(&["a@x.example,b@x.example"]).code, Some(2));
+    assert!(test(&["nobody"]).failed(1).contains("'nobody' is no address"));
+}
+
+#[test]
 fn a_mailing_is_queued_shown_and_not_sent_twice_by_looking() {
     let (home, _) = set_up();
     let _server = Server::start(&home);

@@ -5,6 +5,7 @@
 //! - `cli`: the command line, as a person and as a script have it.
 //! - `dkim`: signatures, as dkimpy judges them.
 //! - `demo`: `postroom demo` keeps what it promises.
+//! - `exclusions`: whose mail is not stored, and the question why.
 //! - `fuzz`: mutations of the corpus break nothing.
 //! - `hostile_imap`, `hostile_smtp`: servers that mean no good.
 //! - `imap_session`: sync as Dovecot sees it.
@@ -29,6 +30,7 @@ mod demo;
 mod disk_space;
 mod dkim;
 mod doubt;
+mod exclusions;
 mod folders;
 mod fuzz;
 mod hostile_imap;

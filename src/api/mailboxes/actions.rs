@@ -1,4 +1,4 @@
-//! `testSend`, `testSync`, `sync`.
+//! `testSend`, `testSync`, `testExclusions`, `sync`.
 
 use crate::api::Api;
 use crate::api::caller::Caller;
@@ -6,15 +6,21 @@ use crate::api::shown::{show, visible};
 use crate::connect::credential::Draft;
 use crate::connect::effective::EffectiveSettings;
 use crate::connect::live_test::blame;
+use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::Failure;
 use crate::domain::mailbox::{Mailbox, RESOURCE, Side};
+use crate::domain::screening::Screen;
 use crate::domain::stages::Stages;
 use crate::jsonapi::{ApiError, Document, ErrorObject, ListRequest, Purpose, Rules, ok, path_id};
-use crate::store::{StoreError, get, status};
+use crate::store::{StoreError, get, screening, status};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use std::time::Duration;
+
+/// The parameter of `testExclusions`: who else is in the message.
+const CORRESPONDENTS: &str = "actionParams[email]";
+const MOST_CORRESPONDENTS: usize = 100;
 
 pub(super) async fn act(
     api: web::Data<Api>,
@@ -24,8 +30,15 @@ pub(super) async fn act(
 ) -> Result<HttpResponse, ApiError> {
     let (id, verb) = path.into_inner();
     let id = path_id(&RESOURCE, &id)?;
-    let wanted = ListRequest::parse(request.query_string(), &Rules::new(&RESOURCE, Purpose::Write))?;
+    let mut rules = Rules::new(&RESOURCE, Purpose::Write);
+    if verb == "testExclusions" {
+        rules = rules.extra(&[CORRESPONDENTS]);
+    }
+    let wanted = ListRequest::parse(request.query_string(), &rules)?;
     let mailbox: Mailbox = visible(&api.store.read()?, &caller, id)?;
+    if verb == "testExclusions" {
+        return test_exclusions(&api, &caller, &mailbox, &wanted);
+    }
     if !caller.user().may_edit(mailbox.user_id) {
         return Err(ApiError::forbidden("You may read this mailbox but not act on it."));
     }
@@ -44,6 +57,30 @@ pub(super) async fn act(
         document = document.meta("stages", json!(stages));
     }
     Ok(ok(&document))
+}
+
+/// Whether a message between the mailbox and these correspondents would be stored, and why not. Changes nothing, so
+/// whoever may see the mailbox may ask.
+fn test_exclusions(
+    api: &Api,
+    caller: &Caller,
+    mailbox: &Mailbox,
+    wanted: &ListRequest,
+) -> Result<HttpResponse, ApiError> {
+    let bad = |why: String| ApiError::bad_parameter(CORRESPONDENTS, why);
+    let named = wanted.extra.get(CORRESPONDENTS).map(String::as_str).unwrap_or_default();
+    let named: Vec<&str> = named.split(',').map(str::trim).filter(|address| !address.is_empty()).collect();
+    if named.is_empty() || named.len() > MOST_CORRESPONDENTS {
+        return Err(bad(format!("Name 1 to {MOST_CORRESPONDENTS} addresses, separated by commas.")));
+    }
+    for address in &named {
+        Address::parse(address).map_err(|problem| bad(format!("'{address}' is no address: {problem}")))?;
+    }
+    let snapshot = api.store.read()?;
+    let (own, lists) = screening(&snapshot, mailbox)?;
+    let verdict = Screen::new(own, &lists).explain(&lists, &named);
+    let document = Document::new(show(api, &snapshot, caller, mailbox, wanted)?);
+    Ok(ok(&document.meta("exclusions", json!(verdict))))
 }
 
 /// Runs a live test of the stored mailbox; a passed one lifts the pause after a failure.

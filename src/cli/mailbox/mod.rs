@@ -1,10 +1,11 @@
 //! `postroom mailbox`: connect, look at, change, test and remove mailboxes.
 //!
 //! `save.rs` adds and changes, `value.rs` types what is written as `name=value`, `check.rs` runs the live tests, `act.rs`
-//! syncs, pauses, resumes and removes; here are the verbs, and what finds and shows a mailbox.
+//! syncs, pauses, resumes and removes, `exclusions.rs` asks whose mail is stored; here are the verbs, and what finds and shows a mailbox.
 
 mod act;
 mod check;
+mod exclusions;
 mod save;
 mod value;
 
@@ -50,6 +51,14 @@ pub enum Mailbox {
         #[command(flatten)]
         sides: Sides,
     },
+    /// Tell whether mail with these correspondents is stored, or which exclusion keeps it out
+    TestExclusions {
+        #[command(flatten)]
+        name: Name,
+        /// Who else is in the message
+        #[arg(required = true, value_name = "ADDRESS")]
+        correspondents: Vec<String>,
+    },
     /// Sync now
     Sync(Name),
     /// Stop sending and syncing; what is queued waits
@@ -90,6 +99,9 @@ pub async fn run(mailbox: &Mailbox, session: &Session, output: Output) -> Result
         }
         Mailbox::Set(set) => save::set(set, session, output).await,
         Mailbox::Test { name, sides } => check::run(&name.mailbox, *sides, session, output).await,
+        Mailbox::TestExclusions { name, correspondents } => {
+            exclusions::test(&name.mailbox, correspondents, session, output).await
+        }
         Mailbox::Sync(name) => act::sync(&name.mailbox, session, output).await,
         Mailbox::Pause { name, sides } => act::hold(&name.mailbox, *sides, true, session, output).await,
         Mailbox::Resume { name, sides } => act::hold(&name.mailbox, *sides, false, session, output).await,
