@@ -21,6 +21,9 @@ pub(super) struct Signals {
     pub(super) failed: Vec<String>,
 }
 
+/// How many failed recipients of the header are kept.
+const FAILED: usize = 100;
+
 impl Signals {
     /// Takes note of a field that is not defined by a standard.
     pub(super) fn note(&mut self, name: &str, content: &str) {
@@ -32,7 +35,8 @@ impl Signals {
         } else if is("X-Failed-Recipients") {
             self.report = true;
             let named = content.split([',', ' ', '\t', '\n']).map(str::trim).filter(|named| named.contains('@'));
-            self.failed.extend(named.take(100).map(str::to_owned));
+            let left = FAILED.saturating_sub(self.failed.len());
+            self.failed.extend(named.take(left).map(str::to_owned));
         } else if MACHINES.iter().any(|known| is(known)) {
             self.automatic |= yes;
         } else if is("Delivered-To") {

@@ -95,8 +95,13 @@ static FIELDS: LazyLock<MessageParser> = LazyLock::new(|| {
 });
 
 fn read(raw: &[u8], keep: Keep) -> Incoming {
-    // The parser says that it never panics; a message is never worth the process if it errs.
-    contain_blocking(|| read_parts(raw, keep)).unwrap_or_else(|_| Incoming {
+    contained(|| read_parts(raw, keep))
+}
+
+/// What a parser reads, or that it could not. The parser says that it never panics; a message is never worth the process
+/// if it errs.
+pub fn contained(read: impl FnOnce() -> Incoming) -> Incoming {
+    contain_blocking(read).unwrap_or_else(|_| Incoming {
         problems: vec!["The message could not be read at all.".to_owned()],
         ..Incoming::default()
     })

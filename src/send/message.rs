@@ -12,10 +12,14 @@ use crate::mime::{
     rewrite_links, text_from_html, text_with_signature,
 };
 use crate::store::{Snapshot, Store, attachment_content, get};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::ops::ControlFlow;
 
 /// What stands for the link in an `optOutSignature` or a body.
 const PLACEHOLDER: &str = "%unsubscribe_url%";
+
+/// What an address may hold in a `mailto:` as it is (RFC 6068 §2).
+const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'@').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// Composes the message of an attempt, signed where there is a key for its author's domain.
 pub(super) fn composed(parts: &Parts, started: &Started) -> Result<Composed, Failure> {
@@ -49,7 +53,8 @@ pub(super) fn composed(parts: &Parts, started: &Started) -> Result<Composed, Fai
         Some(signed) => signed.tracked(&html, unsubscribe.as_deref()),
         None => html,
     });
-    let mut headers = unsubscribe.as_deref().map(one_click).unwrap_or_default();
+    let mailto = signed.as_ref().and_then(Signed::mailto);
+    let mut headers = unsubscribe.as_deref().map(|url| one_click(url, mailto)).unwrap_or_default();
     headers.extend(content.headers.iter().cloned());
     let snapshot = parts.store.read()?;
     let stored = stored(&snapshot, &content.attachments)?;
@@ -161,9 +166,12 @@ fn opt_out(words: &str, url: &str) -> String {
     format!("{words}{space}<a href=\"{url}\">Unsubscribe</a>")
 }
 
-/// What makes one click in the recipient's mail program enough (RFC 8058 §3.1).
-fn one_click(url: &str) -> Vec<(String, String)> {
-    [("List-Unsubscribe", format!("<{url}>")), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())]
+/// What makes one click in the recipient's mail program enough (RFC 8058 §3.1). Programs that know no such click may
+/// send a mail instead (RFC 2369 §3.2); it stands last, as the first that a program understands counts.
+fn one_click(url: &str, mailto: Option<String>) -> Vec<(String, String)> {
+    let ways = std::iter::once(url.to_owned()).chain(mailto).map(|way| format!("<{way}>"));
+    let ways = ways.collect::<Vec<_>>().join(", ");
+    [("List-Unsubscribe", ways), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
 }
@@ -171,6 +179,8 @@ fn one_click(url: &str) -> Vec<(String, String)> {
 /// What the links of a message are made with.
 struct Signed<'a> {
     base: &'a str,
+    /// The address that reads opt-outs by mail.
+    reads: Option<&'a str>,
     key: &'a LinkKey,
     mailing: &'a Mailing,
 }
@@ -183,7 +193,10 @@ fn links(started: &Started) -> Result<Option<Signed<'_>>, Failure> {
     }
     let frozen = content.frozen.as_ref().and_then(|frozen| frozen.links.as_ref());
     match (frozen, link_key) {
-        (Some(links), Some(key)) => Ok(Some(Signed { base: &links.base, key, mailing })),
+        (Some(links), Some(key)) => Ok({
+            let reads = links.mailto.as_deref();
+            Some(Signed { base: &links.base, reads, key, mailing })
+        }),
         (None, _) => Err(unfit(Scope::Message, NO_PUBLIC_URL)),
         (Some(_), None) => Err(unfit(Scope::Message, "The key of its links is missing from the store.")),
     }
@@ -191,9 +204,20 @@ fn links(started: &Started) -> Result<Option<Signed<'_>>, Failure> {
 
 impl Signed<'_> {
     fn url(&self, path: &str, purpose: Purpose, detail: &str) -> String {
+        format!("{}/{path}/{}", self.base, self.token(purpose, detail))
+    }
+
+    fn token(&self, purpose: Purpose, detail: &str) -> String {
         let Mailing { id, mailbox_id, .. } = *self.mailing;
-        let link = Link { purpose, mailbox: mailbox_id, mailing: id, detail: detail.to_owned() };
-        format!("{}/{path}/{}", self.base, self.key.token(&link))
+        self.key.token(&Link { purpose, mailbox: mailbox_id, mailing: id, detail: detail.to_owned() })
+    }
+
+    /// The mail that opts the recipient out (RFC 6068): the sync of the mailbox reads the token in its subject.
+    fn mailto(&self) -> Option<String> {
+        let [recipient] = self.mailing.recipients.as_slice() else { return None };
+        let address = Address::parse(self.reads?).ok()?.ascii();
+        let token = self.token(Purpose::Unsubscribe, &recipient.address);
+        Some(format!("mailto:{}?subject=unsubscribe%20{token}", utf8_percent_encode(&address, ADDRESS)))
     }
 
     /// The opt-out of the one recipient.

@@ -4,6 +4,7 @@ use super::gate::{self, Gate, Question, Why};
 use super::outlook::Outlook;
 use super::screen::{deliver, screened};
 use super::settle::finish_recipients;
+use crate::connect::effective::EffectiveSettings;
 use crate::domain::failure::Failure;
 use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
@@ -116,7 +117,11 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
             signature: mailbox.settings.email_signature.clone(),
             opt_out: mailbox.settings.opt_out_signature.clone(),
             links: match public_url.filter(|_| mailing.needs_links()) {
-                Some(base) => Some(FrozenLinks { base: base.to_owned(), key: work.link_key()?.id }),
+                Some(base) => Some(FrozenLinks {
+                    base: base.to_owned(),
+                    key: work.link_key()?.id,
+                    mailto: is_read(&mailbox).then(|| mailbox.settings.email.clone()),
+                }),
                 None => None,
             },
             left_out: failed_copies(&mailing),
@@ -126,6 +131,11 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
     let link_key = link_key(work, work.vault(), &content)?;
     work.save_mailing(&queued, &mailing)?;
     Ok(Started { mailing, content, mailbox, link_key })
+}
+
+/// Whether somebody reads what is mailed to the mailbox.
+fn is_read(mailbox: &Mailbox) -> bool {
+    mailbox.settings.sync_disabled != Some(true) && EffectiveSettings::of(mailbox).sync.is_ok()
 }
 
 /// The key that the links of a mailing are made with, once that is frozen.

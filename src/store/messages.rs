@@ -79,6 +79,11 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Lets an identity lead to another message from now on.
+    pub fn reidentify_message(&mut self, mailbox: u64, identity: &str, message: u64) -> Result<(), StoreError> {
+        self.put(MESSAGE_IDENTITIES, &Key::new().id(mailbox).text(identity).build(), &encode(&message)?)
+    }
+
     /// Removes up to `limit` rows of a deleted mailbox's messages; `true` once nothing is left.
     pub fn sweep_messages(&mut self, mailbox: u64, limit: usize) -> Result<bool, StoreError> {
         let mut ids = Vec::new();

@@ -275,7 +275,8 @@ impl Work<'_> {
         }
     }
 
-    fn change_message(&mut self, before: &Message, after: &Message) -> Result<(), StoreError> {
+    /// Writes a message that is stored already; `before` is as it is now.
+    pub fn change_message(&mut self, before: &Message, after: &Message) -> Result<(), StoreError> {
         self.put_record(Some(before), after)?;
         let event = Event::new(EventKind::MessageUpdated, self.now()).mailbox(after.mailbox_id).message(after.id);
         self.event(event)?;

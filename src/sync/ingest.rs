@@ -1,6 +1,7 @@
 //! Pours what a server had into the store: parsed, recognised, deduplicated, and committed together with the cursor,
 //! so that a kill at any point resumes exactly.
 
+use super::conversation;
 use super::recognise::{Meaning, recognise};
 use super::screen::Screen;
 use super::source::{Fetched, Known, WantedFolder};
@@ -87,7 +88,11 @@ impl Origin {
 
 /// Parses one message. Never fails: what cannot be read is stored with a note.
 pub(super) fn prepare(origin: &Origin, fetched: Fetched) -> Prepared {
-    let mut incoming = mime::parse_summary(&fetched.raw);
+    prepare_with(origin, fetched, mime::parse_summary)
+}
+
+fn prepare_with(origin: &Origin, fetched: Fetched, parse: impl FnOnce(&[u8]) -> Incoming) -> Prepared {
+    let mut incoming = parse(&fetched.raw);
     let identity = identity(&fetched);
     let meaning = Meaning::of(&mut incoming);
     let message = message(origin, &fetched, incoming);
@@ -202,6 +207,9 @@ pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<
             }
             if let Some(consequences) = recognised.consequences {
                 work.follow(consequences, Some(id))?;
+            }
+            if prepared.message.provider_thread.is_some() {
+                conversation::note(work, id, prepared.meaning.nature())?;
             }
             id
         };
@@ -328,6 +336,31 @@ mod tests {
         assert_eq!(ingest(&store, &inbox, 2, "From: bert@example.org\n\nHello\n").await, 1);
         assert_eq!(ingest(&store, &inbox, 3, "From: bert@example.org\n\nHello\n").await, 0);
         assert_eq!(list::<Message>(&store.read().unwrap(), &ListQuery::all()).unwrap().items.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_the_parser_panics_over_is_kept_as_it_came_and_holds_nothing_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mailbox) = store_with_mailbox(folder.path()).await;
+        let inbox = origin_of(&store, &mailbox, "INBOX", FolderRole::Inbox);
+        let bad = fetched(1, "From: bert@example.org\nMessage-ID: <bad@example.org>\n\nworse");
+        let octets = bad.raw.clone();
+        let panicking = |_: &[u8]| mime::contained(|| panic!("the parser has a fault"));
+        let new =
+            vec![prepare_with(&inbox, bad, panicking), prepare(&inbox, fetched(2, "From: c@example.org\n\ngood"))];
+        let batch = Ready { new, known: Vec::new(), cursor: cursor_at(2) };
+        let origin = inbox.clone();
+        assert_eq!(store.write(move |work| commit(work, &origin, &batch)).await.unwrap(), 2);
+        let snapshot = store.read().unwrap();
+        assert_eq!(cursor(&snapshot, mailbox.id, "INBOX").unwrap().unwrap().high, 2);
+        let stored = list::<Message>(&snapshot, &ListQuery::all()).unwrap().items;
+        let kept = stored.iter().find(|message| !message.parse_problems.is_empty()).expect("a note on the message");
+        assert_eq!(raw(&snapshot, kept.id).unwrap().unwrap(), octets);
+        // It is known when it comes again.
+        assert_eq!(
+            ingest(&store, &inbox, 3, "From: bert@example.org\nMessage-ID: <bad@example.org>\n\nworse").await,
+            0
+        );
     }
 
     #[tokio::test]

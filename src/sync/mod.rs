@@ -12,6 +12,7 @@
 //! Uses `connect` and what lies below it; reached from above through [`SyncEngine`] and its [`SyncHandle`].
 
 mod changes;
+mod conversation;
 mod crowds;
 mod departures;
 mod folders;

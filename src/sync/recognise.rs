@@ -3,8 +3,9 @@
 //! Whoever writes a header may write anything into it, so a message counts only by what cannot be guessed: the
 //! Message-ID of a mailing, or a signed token. A report counts in the mailbox that sent the mailing, where mail systems
 //! return it to; a complaint in every mailbox, as providers send theirs wherever they were told to. The subject of a
-//! message never tells what it answers.
+//! message never tells what it answers; where a reply names nothing, the provider's number of its thread may.
 
+use super::conversation;
 use crate::domain::bounce::Bounce;
 use crate::domain::classification::{Classification, Nature};
 use crate::domain::finding::{Consequences, Finding};
@@ -24,6 +25,10 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
+    pub fn nature(&self) -> Nature {
+        self.nature
+    }
+
     /// Takes what is of use here out of a parsed message.
     pub fn of(incoming: &mut Incoming) -> Self {
         Self {
@@ -84,7 +89,7 @@ pub(super) fn recognise(work: &Work, message: &mut Message, meaning: &Meaning) -
 }
 
 /// When a message came, as far as the server says.
-fn arrived(message: &Message, now: Timestamp) -> Timestamp {
+pub(super) fn arrived(message: &Message, now: Timestamp) -> Timestamp {
     message.received_at.unwrap_or(now)
 }
 
@@ -127,21 +132,29 @@ fn first_that_fits(
     Ok(None)
 }
 
-/// The mailing that a message answers by its header; it is replied to if a person answers.
+/// The mailing that a message answers, by its header or else by its thread; it is replied to if a person answers.
 fn about(work: &Work, message: &mut Message, nature: Nature) -> Result<Recognised, StoreError> {
     let now = work.now();
     // The nearest ancestor first: In-Reply-To, then References from the newest.
     let ancestors: Vec<String> = message.in_reply_to.iter().chain(message.references.iter().rev()).cloned().collect();
+    let mut found = None;
     for ancestor in &ancestors {
-        let Some(mailing) = mailing_by_message_id(work, ancestor)? else { continue };
-        message.mailing_id = Some(mailing.id);
-        if nature != Nature::Human {
-            return Ok(Recognised { consequences: None, concerns_us: true });
+        found = mailing_by_message_id(work, ancestor)?;
+        if found.is_some() {
+            break;
         }
-        message.classification = Classification::Reply;
-        return Ok(Recognised::of(Consequences::of(&mailing, &Finding::Reply, arrived(message, now), now)));
     }
-    Ok(Recognised::default())
+    let found = match found {
+        None => conversation::mailing(work, message)?,
+        found => found,
+    };
+    let Some(mailing) = found else { return Ok(Recognised::default()) };
+    message.mailing_id = Some(mailing.id);
+    if nature != Nature::Human {
+        return Ok(Recognised { consequences: None, concerns_us: true });
+    }
+    message.classification = Classification::Reply;
+    Ok(Recognised::of(Consequences::of(&mailing, &Finding::Reply, arrived(message, now), now)))
 }
 
 /// The first of the tokens that is one of ours.

@@ -62,6 +62,17 @@ impl House {
     }
 
     async fn receive_in(&self, mailbox: &Mailbox, raw: &[u8]) -> Option<Message> {
+        self.receive_as(mailbox, raw, None, None).await
+    }
+
+    /// As a provider with numbers of its own has it: of the message and of its thread.
+    async fn receive_as(
+        &self,
+        mailbox: &Mailbox,
+        raw: &[u8],
+        provider_numbers: Option<(u64, u64)>,
+        internal_date: Option<Timestamp>,
+    ) -> Option<Message> {
         let uid = self.uid.fetch_add(1, Ordering::Relaxed) + 1;
         let mailbox: Mailbox = get(&self.store.read().unwrap(), mailbox.id).unwrap().unwrap();
         let screen = Arc::new(Screen::of(&self.store.read().unwrap(), &mailbox).unwrap());
@@ -71,11 +82,11 @@ impl House {
         let fetched = Fetched {
             uid,
             flags: Vec::new(),
-            internal_date: None,
+            internal_date,
             size,
             raw: raw.to_vec(),
             truncated: false,
-            provider_numbers: None,
+            provider_numbers,
         };
         let cursor_after =
             FolderCursor { uid_validity: 1, low: 1, high: uid, backfilled: true, ..FolderCursor::default() };
@@ -336,6 +347,41 @@ async fn excluded_mail_counts_among_all_mail_of_the_day_and_once() {
         std::thread::sleep(std::time::Duration::from_millis(2));
         assert!(house.receive("From: kid@home.example\nTo: me@our.example\n\nno date").await.is_none());
         assert_eq!(counted(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_names_nothing_is_known_by_its_thread_in_whichever_order_they_come() {
+    let copy = format!("Message-ID: <{SENT}>\nFrom: me@our.example\nTo: ann@x.example\nSubject: hi\n\nhi");
+    let reply = "From: ann@x.example\nTo: me@our.example\nSubject: Re: hi\n\nyes";
+    let away = "From: ann@x.example\nTo: me@our.example\nSubject: Re: hi\nAuto-Submitted: auto-replied\n\naway";
+    let old = Timestamp::parse("2025-12-31").unwrap();
+    for reply_first in [false, true] {
+        let house = House::new().await;
+        let id = house.sent(SENT, &["ann@x.example"]).await;
+        let receive = async |raw: &str, numbers, date| {
+            house.receive_as(&house.mailbox, raw.replace('\n', "\r\n").as_bytes(), Some(numbers), date).await
+        };
+        // Neither what is older than the mailing, nor a machine, nor another thread with the same subject.
+        receive(&reply.replace("yes", "before"), (1, 70), Some(old)).await;
+        receive(away, (2, 70), None).await;
+        receive(&reply.replace("yes", "other thread"), (3, 71), None).await;
+        if reply_first {
+            receive(reply, (4, 70), None).await;
+            assert_eq!(house.mailing(id).replied_at, None);
+        }
+        receive(&copy, (5, 70), None).await;
+        if !reply_first {
+            assert_eq!(house.mailing(id).replied_at, None, "the copy itself is no reply");
+            receive(reply, (4, 70), None).await;
+        }
+        assert_eq!(house.mailing(id).state, State::Replied, "reply first: {reply_first}");
+        let stored: Vec<Message> = list(&house.store.read().unwrap(), &ListQuery::all()).unwrap().items;
+        let replies: Vec<_> = stored.iter().filter(|message| message.classification == Classification::Reply).collect();
+        assert_eq!(replies.len(), 1);
+        assert_eq!((replies[0].snippet.as_str(), replies[0].mailing_id), ("yes", Some(id)));
+        let answered = house.events().into_iter().filter(|kind| *kind == EventKind::MailingReplied).count();
+        assert!(answered <= 1, "{answered} events of one reply");
     }
 }
 

@@ -56,7 +56,7 @@ pub fn field(mail: &Accepted, name: &str) -> Option<String> {
 /// The path of the opt-out that a mail names in its header.
 pub fn opt_out_path(mail: &Accepted) -> String {
     let value = field(mail, "List-Unsubscribe").expect("the header");
-    let url = value.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).expect("one URI");
+    let url = value.strip_prefix('<').and_then(|rest| rest.split('>').next()).expect("a URI");
     url.strip_prefix(PUBLIC).expect("our URL").to_owned()
 }
 

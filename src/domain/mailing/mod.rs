@@ -159,6 +159,9 @@ pub struct Frozen {
 pub struct FrozenLinks {
     pub base: String,
     pub key: u32,
+    /// Where an opt-out by mail goes: the mailbox, where its inbox is read.
+    #[serde(default)]
+    pub mailto: Option<String>,
 }
 
 impl Mailing {

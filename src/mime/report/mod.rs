@@ -19,6 +19,7 @@ use super::markup;
 use crate::domain::bounce::Bounce;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::cell::LazyCell;
 
 /// How many recipients of one report are read.
 const RECIPIENTS: usize = 100;
@@ -75,10 +76,13 @@ pub(super) fn read(signs: &Signs<'_>, parts: &Parts) -> Option<Report> {
         let told: Vec<delivery_status::Told> =
             statuses.flat_map(|piece| delivery_status::recipients(&piece.octets)).take(RECIPIENTS).collect();
         if !told.is_empty() {
-            let bounces: Vec<Bounce> = told
-                .into_iter()
-                .filter_map(|told| told.into_bounce(|address| words::said_of(&text, address)))
-                .collect();
+            // Read once, and only if a group leaves out what was said.
+            let named = LazyCell::new(|| words::named(&text));
+            let said_of = |address: &str| {
+                let found = named.iter().find(|(named, _)| named.eq_ignore_ascii_case(address));
+                found.map(|(_, said)| said.clone())
+            };
+            let bounces: Vec<Bounce> = told.into_iter().filter_map(|told| told.into_bounce(said_of)).collect();
             let undelivered = || Report::Undelivered { bounces: bounces.clone(), originals: originals() };
             return Some(if bounces.is_empty() { Report::Progress } else { undelivered() });
         }

@@ -32,13 +32,15 @@ pub(super) fn read(subject: &str, text: &str, failed: &[String]) -> Says {
     if failed.is_empty() && !says(&FAILURE) {
         return Says::Nothing;
     }
+    let blocks = blocks(own);
     let mut bounces: Vec<Bounce> = Vec::new();
     for named in failed.iter().filter_map(|named| address(named)).take(super::RECIPIENTS) {
-        let said = said_of(own, &named).unwrap_or_default();
-        bounces.push(Bounce::new(Some(named), None, &said));
+        let said = blocks.iter().find(|(known, _)| known.eq_ignore_ascii_case(&named));
+        let said = said.map(|(_, said)| said.as_str()).unwrap_or_default();
+        bounces.push(Bounce::new(Some(named), None, said));
     }
     if bounces.is_empty() {
-        for (named, said) in blocks(own) {
+        for (named, said) in blocks {
             if bounces.len() < super::RECIPIENTS
                 && !bounces.iter().any(|known| known.recipient.as_ref() == Some(&named))
             {
@@ -52,10 +54,9 @@ pub(super) fn read(subject: &str, text: &str, failed: &[String]) -> Says {
     Says::Failed(bounces)
 }
 
-/// What the text says of an address.
-pub(super) fn said_of(text: &str, wanted: &str) -> Option<String> {
-    let own = before_the_mail(text);
-    blocks(own).into_iter().find(|(named, _)| named.eq_ignore_ascii_case(wanted)).map(|(_, said)| said)
+/// The addresses that a report's text names, each with what it says of them.
+pub(super) fn named(text: &str) -> Vec<(String, String)> {
+    blocks(before_the_mail(text))
 }
 
 /// The report without the mail that it ends with.
