@@ -52,6 +52,8 @@ pub struct Counts {
     pub logins: u64,
     /// Messages accepted over SMTP.
     pub accepted: u64,
+    /// Messages, or parts of them, that FETCH gave out.
+    pub imap_literals: u64,
 }
 
 /// What the server has seen.

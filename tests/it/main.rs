@@ -11,6 +11,7 @@
 //! - `imap_session`: sync as Dovecot sees it.
 //! - `peers`: real mail servers and an independent mail parser, started for one test each.
 //! - `sync_judge`: what is stored is what a real server has, whatever happens.
+//! - `returned`: what comes back after a mailing, and what follows.
 //! - `renumbered`: a server that numbers its messages anew.
 //! - `support`: the product's own binary in a home of its own, and a client of its API.
 //!
@@ -46,6 +47,7 @@ mod main_job;
 mod peers;
 mod recipients;
 mod renumbered;
+mod returned;
 mod sending;
 mod server_changes;
 mod server_kinds;

@@ -96,6 +96,7 @@ impl Session {
         self.wire.put(half);
         self.pass(Point::ImapFetchLiteral, None).await?;
         self.wire.put(rest);
+        self.shared.journal.count(|counts| counts.imap_literals += 1);
         Ok(())
     }
 }
