@@ -36,9 +36,10 @@ fn mailing_of(work: &Work, mailbox: u64, identity: &str) -> Result<Option<Mailin
     work.mailing(mailing)
 }
 
-/// The thread may be older than the mailing, and so may be what others wrote in it.
+/// The thread may be older than the mailing, and so may be what others wrote in it. Servers tell times in whole seconds.
 fn may_answer(message: &Message, mailing: &Mailing, work: &Work) -> bool {
-    mailing.mailbox_id == message.mailbox_id && arrived(message, work.now()) >= mailing.created_at
+    let arrived = arrived(message, work.now()).plus(Duration::from_millis(999));
+    mailing.mailbox_id == message.mailbox_id && arrived >= mailing.created_at
 }
 
 /// Takes note of a message that has just been stored: the copy of a mailing finds what waits for it, a person's message
