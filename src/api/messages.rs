@@ -8,9 +8,10 @@ use crate::domain::bounce::Bounce;
 use crate::domain::list::Filter;
 use crate::domain::message::{Message, RESOURCE};
 use crate::domain::resource::Resource;
+use crate::domain::words::Term;
 use crate::jsonapi::{ApiError, FieldSet, Permissions, path_id};
 use crate::mime;
-use crate::store::{Reader, StoreError, raw};
+use crate::store::{Reader, StoreError, raw, search};
 use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
@@ -31,6 +32,11 @@ fn wants_bodies(fields: Option<&FieldSet>) -> bool {
 
 impl Shows for Message {
     const RESOURCE: &'static Resource = &RESOURCE;
+    const SEARCHED: Option<&'static str> = Some("receivedAt");
+
+    fn found(reader: &impl Reader, terms: &[Term]) -> Result<Vec<u64>, StoreError> {
+        search(reader, terms)
+    }
 
     fn is_visible(&self, caller: &Caller, reader: &impl Reader) -> Result<bool, StoreError> {
         sees_mailbox(caller, reader, self.mailbox_id)

@@ -9,9 +9,10 @@ use crate::domain::mailing::Mailing;
 use crate::domain::recipient::RecipientRecord;
 use crate::domain::resource::Resource;
 use crate::domain::user::User;
+use crate::domain::words::{Term, terms};
 use crate::jsonapi::{
-    ApiError, Document, FieldSet, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, Shown,
-    object, ok, path_id,
+    ApiError, Document, FieldSet, ListDocument, ListRequest, Permissions, Purpose, ResourceObject, Rules, SEARCH,
+    Shown, object, ok, path_id,
 };
 use crate::store::{Reader, Record, StoreError, get, list};
 use actix_web::http::header::{self, HeaderValue};
@@ -43,6 +44,15 @@ pub(super) trait Shows: Record {
     /// A filter as the store can answer it, where the client's is not one on a field of the record.
     fn rewritten(filter: Filter, _: &impl Reader, _: &Caller) -> Result<Filter, StoreError> {
         Ok(filter)
+    }
+
+    /// The time by which records that were found by their words are sorted, newest first; `None` where none are looked
+    /// for.
+    const SEARCHED: Option<&'static str> = None;
+
+    /// The records with these words.
+    fn found(_: &impl Reader, _: &[Term]) -> Result<Vec<u64>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// The readable attributes.
@@ -91,7 +101,8 @@ pub(super) fn answer_list<R: Shows>(
     caller: &Caller,
     request: &HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let mut wanted = request_of(request, R::RESOURCE, Purpose::List)?;
+    let rules = Rules::new(R::RESOURCE, Purpose::List).others(RESOURCES).searched(R::SEARCHED);
+    let mut wanted = ListRequest::parse(request.query_string(), &rules)?;
     wanted.list.size = wanted.list.size.min(R::page_limit(wanted.fields(R::RESOURCE.name)));
     let snapshot = api.store.read()?;
     let links_query = wanted.clone();
@@ -99,6 +110,14 @@ pub(super) fn answer_list<R: Shows>(
         wanted.list.filters.push(R::rewritten(filter, &snapshot, caller)?);
     }
     wanted.list.filters.extend(R::narrowed(caller, &snapshot)?);
+    if let Some(text) = &wanted.search {
+        let terms = terms(text);
+        if terms.is_empty() {
+            let detail = format!("{SEARCH} has no word to look for: give letters or digits.");
+            return Err(ApiError::bad_parameter(SEARCH, detail));
+        }
+        wanted.list.among = Some(R::found(&snapshot, &terms)?.into());
+    }
     let page = list::<R>(&snapshot, &wanted.list)?;
     let mut objects = Vec::with_capacity(page.items.len());
     for record in &page.items {

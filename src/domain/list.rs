@@ -2,6 +2,7 @@
 
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A comparable value of a record. Null sorts first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,6 +111,8 @@ pub struct ListQuery {
     pub size: usize,
     /// Whether the number of all matches is wanted.
     pub count: bool,
+    /// Only these records, ascending; `None` looks at all.
+    pub among: Option<Arc<[u64]>>,
 }
 
 impl ListQuery {
@@ -119,7 +122,14 @@ impl ListQuery {
 
     /// The first page of everything.
     pub fn all() -> Self {
-        Self { filters: Vec::new(), sort: Vec::new(), page: Page::Start, size: Self::DEFAULT_SIZE, count: true }
+        Self {
+            filters: Vec::new(),
+            sort: Vec::new(),
+            page: Page::Start,
+            size: Self::DEFAULT_SIZE,
+            count: true,
+            among: None,
+        }
     }
 
     /// Adds a condition.

@@ -37,3 +37,4 @@ pub mod template;
 pub mod time;
 pub mod tracking;
 pub mod user;
+pub mod words;

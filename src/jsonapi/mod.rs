@@ -26,6 +26,6 @@ pub use document::{Document, FieldSet, ListDocument, Permissions, ResourceObject
 pub use error::{ApiError, ErrorObject, Source, clean};
 pub use id::path_id;
 pub use links::{Links, PageLinks, plural};
-pub use query::{ListRequest, Purpose, Rules};
+pub use query::{ListRequest, Purpose, Rules, SEARCH};
 pub use response::{MEDIA_TYPE, created, etag, json, no_content, none_match, ok, require_match};
 pub use write::{Expect, Write};

@@ -34,13 +34,20 @@ pub struct Rules<'a> {
     pub purpose: Purpose,
     /// The other resources of the API: the types of `fields[type]` and of what is included.
     pub others: &'a [&'static Resource],
-    /// Further parameters of the route by their whole name, for example `actionParams[deliver]` or `filter[q]`.
+    /// Further parameters of the route by their whole name, for example `actionParams[deliver]`.
     pub extra: &'a [&'a str],
+    /// Where `filter[q]` finds records by their words: the time by which the newest of them come first.
+    pub searched: Option<&'static str>,
 }
+
+/// The parameter that finds records by their words.
+pub const SEARCH: &str = "filter[q]";
+/// The longest text that is looked for, in characters.
+const SEARCH_LIMIT: usize = 500;
 
 impl<'a> Rules<'a> {
     pub const fn new(resource: &'static Resource, purpose: Purpose) -> Self {
-        Self { resource, purpose, others: &[], extra: &[] }
+        Self { resource, purpose, others: &[], extra: &[], searched: None }
     }
 
     #[must_use]
@@ -52,6 +59,12 @@ impl<'a> Rules<'a> {
     #[must_use]
     pub const fn extra(mut self, extra: &'a [&'a str]) -> Self {
         self.extra = extra;
+        self
+    }
+
+    #[must_use]
+    pub const fn searched(mut self, newest: Option<&'static str>) -> Self {
+        self.searched = newest;
         self
     }
 
@@ -70,6 +83,8 @@ pub struct ListRequest {
     pub authorization_meta: bool,
     /// `newFilterSyntax=true`.
     pub new_filter_syntax: bool,
+    /// What the records are looked for by: words of theirs.
+    pub search: Option<String>,
     /// The values of the route's further parameters by their whole name.
     pub extra: BTreeMap<String, String>,
     fields: BTreeMap<&'static str, FieldSet>,
@@ -120,6 +135,7 @@ impl Reader<'_> {
             include: Vec::new(),
             authorization_meta: false,
             new_filter_syntax: self.given.get("newFilterSyntax") == Some("true"),
+            search: None,
             extra: BTreeMap::new(),
             fields: BTreeMap::new(),
             resource: resource.name,
@@ -135,6 +151,7 @@ impl Reader<'_> {
             let listing = self.rules.purpose == Purpose::List;
             let (base, path) = brackets(name).unwrap_or((name, Vec::new()));
             match (base, path.as_slice()) {
+                ("filter", ["q"]) if listing && self.rules.searched.is_some() => request.search = self.search(value),
                 ("filter", [_, ..]) if listing => filters.add(name, &path, value, self.errors),
                 ("sort", []) if listing => request.list.sort = self.sort(value),
                 ("page", ["size" | "limit" | "offset" | "after" | "before"]) if listing => {}
@@ -150,6 +167,9 @@ impl Reader<'_> {
             }
         }
         request.list.filters = filters.finish(self.errors);
+        if let Some(newest) = self.rules.searched.filter(|_| request.search.is_some() && request.list.sort.is_empty()) {
+            request.list.sort = vec![SortKey { field: newest.to_owned(), descending: true }];
+        }
         self.page(&mut request);
         let place = ["page[after]", "page[before]", "page[offset]"];
         let kept = self.given.iter().filter(|(name, _)| !place.contains(name));
@@ -169,6 +189,14 @@ impl Reader<'_> {
         let known = listing.chain(always).chain(self.rules.extra.iter().copied());
         let hint = suggestion(name, known);
         self.refuse(name, format!("There is no parameter '{}' here.{hint}", clean(name)));
+    }
+
+    fn search(&mut self, value: &str) -> Option<String> {
+        if value.chars().count() > SEARCH_LIMIT {
+            self.refuse(SEARCH, format!("{SEARCH} can be at most {SEARCH_LIMIT} characters long."));
+            return None;
+        }
+        Some(value.to_owned())
     }
 
     fn boolean(&mut self, name: &str, value: &str) -> bool {

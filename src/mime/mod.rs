@@ -32,7 +32,7 @@ pub use compose::{Attached, ComposeError, Composed, Octets, Outgoing, compose};
 pub use dkim::{KeyProblem, Signer, SigningKey, sign};
 pub use html::{sanitise, text_from_html};
 pub use identity::identity;
-pub use parse::{Incoming, contained, parse, parse_summary, part_content};
+pub use parse::{Incoming, contained, parse, parse_summary, parse_with_words, part_content};
 pub use reply::reply_text;
 pub use report::Report;
 pub use rewrite::{escaped, html_with_last, html_with_signature, rewrite_links, text_with_signature};

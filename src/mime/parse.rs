@@ -3,10 +3,11 @@
 use super::classify::{Signals, classify};
 use super::entity::{Keep, Parts, Section, header_fields};
 use super::report::{self, Report, Signs};
-use super::{ids, opt_out, text};
+use super::{ids, markup, opt_out, text};
 use crate::domain::classification::Nature;
 use crate::domain::message::{Attachment, Correspondent};
 use crate::domain::time::Timestamp;
+use crate::domain::words::Words;
 use crate::runtime::contain_blocking;
 use mail_parser::{Addr, DateTime, Header, HeaderName, HeaderValue, MessageParser};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,15 @@ pub fn parse_summary(raw: &[u8]) -> Incoming {
     let mut incoming = read(raw, Keep { text: 16 * 1024, html: 64 * 1024, pieces: false });
     (incoming.text, incoming.html) = (None, None);
     incoming
+}
+
+/// The same with the words of the message: of its subject, its people, the names of its attachments and its text.
+pub fn parse_with_words(raw: &[u8]) -> (Incoming, Words) {
+    let mut incoming = read(raw, Keep { text: 64 * 1024, html: 64 * 1024, pieces: false });
+    // Folding is as little worth the process as parsing is.
+    let words = contain_blocking(|| incoming.words()).unwrap_or_default();
+    (incoming.text, incoming.html) = (None, None);
+    (incoming, words)
 }
 
 /// The decoded octets of one attachment, by [`Attachment::part`].
@@ -149,6 +159,20 @@ fn with_line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl Incoming {
+    fn words(&self) -> Words {
+        // Of a message with both, the text says what the HTML says.
+        let plain = match (&self.text, &self.html) {
+            (Some(text), _) if !text.trim().is_empty() => Cow::Borrowed(text.as_str()),
+            (_, Some(html)) => Cow::Owned(markup::plain(text::cut(html, 64 * 1024), 64 * 1024)),
+            _ => Cow::Borrowed(""),
+        };
+        let people = [&self.from, &self.to, &self.cc, &self.bcc, &self.reply_to].into_iter().flatten();
+        let people = people.flat_map(|person| person.name.as_deref().into_iter().chain([person.address.as_str()]));
+        let names = self.attachments.iter().filter_map(|attachment| attachment.name.as_deref());
+        let subject = self.subject.as_deref();
+        Words::of(subject.into_iter().chain(people).chain(names).chain([text::cut(&plain, 64 * 1024)]))
+    }
+
     fn author(&self) -> &str {
         self.from.first().map(|author| author.address.as_str()).unwrap_or_default()
     }

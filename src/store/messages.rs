@@ -4,12 +4,13 @@ use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, get};
 use super::tables::{
-    MESSAGE_IDENTITIES, MESSAGE_PLACES, MESSAGES, MESSAGES_BY_MAILBOX, MESSAGES_BY_MAILING, MESSAGES_BY_RECEIPT, RAW,
-    Table,
+    MESSAGE_IDENTITIES, MESSAGE_PLACES, MESSAGES, MESSAGES_BY_MAILBOX, MESSAGES_BY_MAILING, MESSAGES_BY_RECEIPT,
+    MESSAGES_BY_TIME, RAW, Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::message::Message;
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use std::ops::Bound;
 
 impl Record for Message {
@@ -17,6 +18,7 @@ impl Record for Message {
     const INDEXES: &'static [Index] = &[
         Index::by("mailbox.id", MESSAGES_BY_MAILBOX),
         Index::by("mailbox.id", MESSAGES_BY_RECEIPT).sorted("receivedAt"),
+        Index::all_sorted("receivedAt", MESSAGES_BY_TIME),
         Index::by("mailing.id", MESSAGES_BY_MAILING),
     ];
     const COUNTER: &'static str = "messages";
@@ -51,6 +53,19 @@ pub fn raw(reader: &impl Reader, message: u64) -> Result<Option<Vec<u8>>, StoreE
         GO_ON
     })?;
     Ok(octets)
+}
+
+/// Fills the index by time in a store that did not have it.
+pub(super) fn adopt(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut by_time = transaction.open_table(MESSAGES_BY_TIME)?;
+    if !by_time.is_empty()? {
+        return Ok(());
+    }
+    for row in transaction.open_table(MESSAGES)?.iter()? {
+        let message: Message = decode(row?.1.value())?;
+        by_time.insert(Index::all_sorted("receivedAt", MESSAGES_BY_TIME).key(&message).as_slice(), [].as_slice())?;
+    }
+    Ok(())
 }
 
 impl Work<'_> {

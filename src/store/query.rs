@@ -8,9 +8,14 @@ use super::tables::Table;
 use crate::domain::list::{Count, Cursor, Filter, ListQuery, Listing, Page, Scalar, SortKey, Test};
 use std::cmp::Ordering;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// Counting stops after this many records were looked at.
 const COUNT_BOUND: usize = 50_000;
+/// The same where they are looked at one by one.
+const COUNT_AMONG: usize = 5_000;
+/// Of records that are given by their ids, so many are looked at one by one.
+const FEW: usize = 2_000;
 
 /// One page of the records that match, with the cursors around it.
 pub fn list<R: Record>(reader: &impl Reader, query: &ListQuery) -> Result<Listing<R>, StoreError> {
@@ -25,7 +30,7 @@ pub fn list<R: Record>(reader: &impl Reader, query: &ListQuery) -> Result<Listin
     let order = Order { sort: &query.sort, backwards };
 
     let mut found: Vec<R> = Vec::new();
-    plan.visit::<R>(reader, query, backwards, cursor, |record| {
+    plan.visit::<R>(reader, query, (backwards, cursor, wanted), |record| {
         if cursor.is_some_and(|cursor| order.compare(&place(&record, &query.sort), cursor) != Ordering::Greater) {
             return GO_ON;
         }
@@ -123,12 +128,18 @@ impl Ord for Placed<'_> {
 struct Plan {
     /// The index to walk; `None` walks the records by id.
     index: Option<Index>,
-    /// The values of the index's filter field, one walk each.
-    values: Vec<Scalar>,
-    /// The walk yields the wanted order.
+    /// What each walk is restricted to: a value of the index's filter field, if it has one.
+    values: Vec<Option<Scalar>>,
+    /// Each walk yields the wanted order.
+    sorted: bool,
+    /// All of them together do.
     ordered: bool,
     /// The filters that the walk does not answer.
     rest: Vec<Filter>,
+    /// Few enough to be looked at one by one.
+    few: Option<Arc<[u64]>>,
+    /// Too many for that: what a walk finds has to be among them.
+    many: Option<Arc<[u64]>>,
 }
 
 impl Plan {
@@ -138,65 +149,96 @@ impl Plan {
             [key] => key.field == "id",
             _ => false,
         };
-        let mut best: Option<(u8, Self)> = None;
+        let rest = query.filters.clone();
+        let mut best =
+            Self { index: None, values: vec![None], sorted: by_id, ordered: by_id, rest, few: None, many: None };
+        if let Some(among) = &query.among {
+            if among.len() <= FEW {
+                return Self { few: Some(among.clone()), ..best };
+            }
+            best.many = Some(among.clone());
+        }
+        let mut score = u8::from(by_id);
         for index in R::INDEXES {
             let sorted = match (index.sort, query.sort.as_slice()) {
                 (None, _) => by_id,
                 (Some(sort), [key]) => key.field == sort,
                 (Some(_), _) => false,
             };
-            let chosen = index.filter.and_then(|field| {
-                query.filters.iter().enumerate().find_map(|(position, filter)| match &filter.test {
-                    Test::OneOf(values) if filter.field == field => Some((position, values.clone())),
-                    Test::Null if filter.field == field => Some((position, vec![Scalar::Null])),
-                    _ => None,
-                })
-            });
-            let Some((position, mut values)) = chosen else { continue };
-            values.sort();
-            values.dedup();
-            // Only this one is answered by the walk; another on the same field still has to hold.
-            let mut rest = query.filters.clone();
-            rest.remove(position);
+            let Some((values, rest)) = Self::walks_of(*index, query) else { continue };
+            // One value in order is best, then any value at all, then everything in order.
             let ordered = sorted && values.len() <= 1;
-            let plan = Self { index: Some(*index), values, ordered, rest };
-            let score = 1 + u8::from(plan.ordered);
-            if best.as_ref().is_none_or(|(other, _)| score > *other) {
-                best = Some((score, plan));
+            let found = 2 * u8::from(index.filter.is_some()) + u8::from(sorted);
+            if found > score {
+                score = found;
+                best = Self { index: Some(*index), values, sorted, ordered, rest, ..best };
             }
         }
-        best.map_or_else(
-            || Self { index: None, values: Vec::new(), ordered: by_id, rest: query.filters.clone() },
-            |(_, plan)| plan,
-        )
+        best
     }
 
-    /// Shows every record that matches, from the cursor on where the walk is ordered.
+    /// The walks over an index that a query takes, and the filters that they leave; `None` if it is of no use.
+    fn walks_of(index: Index, query: &ListQuery) -> Option<(Vec<Option<Scalar>>, Vec<Filter>)> {
+        let mut rest = query.filters.clone();
+        let Some(field) = index.filter else { return Some((vec![None], rest)) };
+        let (position, mut values) = rest.iter().enumerate().find_map(|(position, filter)| match &filter.test {
+            Test::OneOf(values) if filter.field == field => Some((position, values.clone())),
+            Test::Null if filter.field == field => Some((position, vec![Scalar::Null])),
+            _ => None,
+        })?;
+        values.sort();
+        values.dedup();
+        // Only this one is answered by the walk; another on the same field still has to hold.
+        rest.remove(position);
+        Some((values.into_iter().map(Some).collect(), rest))
+    }
+
+    /// Shows the records that match, from the cursor on and no more than `wanted` where a walk is in order.
     fn visit<R: Record>(
         &self,
         reader: &impl Reader,
         query: &ListQuery,
-        backwards: bool,
-        cursor: Option<&Cursor>,
+        (backwards, cursor, wanted): (bool, Option<&Cursor>, usize),
         mut see: impl FnMut(R) -> Visit,
     ) -> Result<(), StoreError> {
         let descending = query.sort.first().is_some_and(|key| key.descending) != backwards;
-        for walk in self.walks::<R>(query, if self.ordered { cursor } else { None }, descending) {
-            let Walk { table, keys } = walk;
-            let by_index = self.index.is_some();
+        if let Some(few) = &self.few {
+            let ids: &mut dyn Iterator<Item = &u64> = if descending { &mut few.iter().rev() } else { &mut few.iter() };
+            for id in ids {
+                if let Some(record) = get::<R>(reader, *id)?.filter(|record| self.matches(record))
+                    && see(record)?.is_break()
+                {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        for Walk { table, keys } in self.walks::<R>(query, if self.sorted { cursor } else { None }, descending) {
+            let mut seen = 0;
             reader.scan(table, keys, descending, |key, value| {
-                let record: R = if by_index {
-                    match get(reader, trailing_id(key)?)? {
-                        Some(record) => record,
-                        None => return Err(StoreError::Corrupt("an index row without its record".into())),
-                    }
-                } else {
-                    decode(value)?
-                };
-                if self.matches(&record) { see(record) } else { GO_ON }
+                let Some(record) = self.record::<R>(reader, key, value)? else { return GO_ON };
+                if !self.matches(&record) {
+                    return GO_ON;
+                }
+                seen += 1;
+                let enough = see(record)?.is_break() || (self.sorted && seen == wanted);
+                if enough { STOP } else { GO_ON }
             })?;
         }
         Ok(())
+    }
+
+    /// The record of a row that a walk came by, if it is among those that are looked for.
+    fn record<R: Record>(&self, reader: &impl Reader, key: &[u8], value: &[u8]) -> Result<Option<R>, StoreError> {
+        let id = trailing_id(key)?;
+        if self.many.as_ref().is_some_and(|many| many.binary_search(&id).is_err()) {
+            return Ok(None);
+        }
+        if self.index.is_none() {
+            return decode(value).map(Some);
+        }
+        let record = get(reader, id)?;
+        record.map(Some).ok_or_else(|| StoreError::Corrupt("an index row without its record".into()))
     }
 
     fn walks<R: Record>(&self, query: &ListQuery, cursor: Option<&Cursor>, descending: bool) -> Vec<Walk> {
@@ -212,16 +254,13 @@ impl Plan {
             }
             Walk { table, keys }
         };
-        match &self.index {
-            Some(index) => self
-                .values
-                .iter()
-                .map(|value| {
-                    seek(index.table, Key::new().scalar(value).build(), index.sort.is_some() && !query.sort.is_empty())
-                })
-                .collect(),
-            None => Vec::from([seek(R::TABLE, Vec::new(), false)]),
-        }
+        let (table, sorted) = match &self.index {
+            Some(index) => (index.table, index.sort.is_some() && !query.sort.is_empty()),
+            None => (R::TABLE, false),
+        };
+        let prefix =
+            |value: &Option<Scalar>| value.as_ref().map_or_else(Vec::new, |value| Key::new().scalar(value).build());
+        self.values.iter().map(|value| seek(table, prefix(value), sorted)).collect()
     }
 
     fn matches<R: Record>(&self, record: &R) -> bool {
@@ -229,6 +268,9 @@ impl Plan {
     }
 
     fn count<R: Record>(&self, reader: &impl Reader, query: &ListQuery) -> Result<Count, StoreError> {
+        if let Some(among) = &query.among {
+            return count_among::<R>(reader, query, among);
+        }
         if query.filters.is_empty() {
             let rows = reader.rows(R::TABLE)?;
             return Ok(Count { matches: usize::try_from(rows).unwrap_or(usize::MAX), truncated: false });
@@ -250,6 +292,19 @@ impl Plan {
         }
         Ok(Count { matches, truncated: seen >= COUNT_BOUND })
     }
+}
+
+/// Counts one by one, as some may be gone; the newest ones if there are many.
+fn count_among<R: Record>(reader: &impl Reader, query: &ListQuery, among: &[u64]) -> Result<Count, StoreError> {
+    let holds =
+        |filter: &Filter, record: &R| record.field(&filter.field).is_some_and(|value| filter.test.holds(&value));
+    let mut matches = 0;
+    for id in among.iter().rev().take(COUNT_AMONG) {
+        let record: Option<R> = get(reader, *id)?;
+        let is_match = record.is_some_and(|record| query.filters.iter().all(|filter| holds(filter, &record)));
+        matches += usize::from(is_match);
+    }
+    Ok(Count { matches, truncated: among.len() > COUNT_AMONG })
 }
 
 struct Walk {

@@ -23,12 +23,17 @@ impl Index {
         Self { table, filter: Some(filter), sort: None }
     }
 
+    /// All records in one order.
+    pub(super) const fn all_sorted(sort: &'static str, table: Table) -> Self {
+        Self { table, filter: None, sort: Some(sort) }
+    }
+
     pub(super) const fn sorted(mut self, sort: &'static str) -> Self {
         self.sort = Some(sort);
         self
     }
 
-    fn key(&self, record: &impl Record) -> Vec<u8> {
+    pub(super) fn key(&self, record: &impl Record) -> Vec<u8> {
         let field = |name| record.field(name).unwrap_or(Scalar::Null);
         let mut key = Key::new();
         for name in [self.filter, self.sort].into_iter().flatten() {

@@ -38,6 +38,8 @@ pub(super) fn prepare(database: &Database, vault: &Vault) -> Result<(), StoreErr
     }
     super::slots::adopt(&transaction)?;
     super::places::adopt(&transaction)?;
+    super::messages::adopt(&transaction)?;
+    super::search::adopt(&transaction, super::tables::MESSAGES)?;
     match found {
         None => {
             transaction.open_table(META)?.insert(KEY_CHECK, vault.key_check().as_slice())?;

@@ -94,4 +94,10 @@ tables! {
     LINK_KEYS = "links.keys";
     /// (mailbox, number) → recipients: spent slots that were given back later, because the mail had not left.
     SLOTS_RETURNED = "slots.returned";
+    /// All messages by the time of their receipt.
+    MESSAGES_BY_TIME = "messages.time";
+    /// Segment → how many messages it has words of.
+    SEARCH_SEGMENTS = "search.segments";
+    /// (segment, word, message) → a block of words from that one on, with their messages.
+    SEARCH_BLOCKS = "search.blocks";
 }

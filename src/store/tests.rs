@@ -524,6 +524,7 @@ mod lists {
                         page: Page::Start,
                         size,
                         count: true,
+                        among: None,
                     };
                     let mut expected: Vec<Mailing> = records.iter().enumerate()
                         .map(|(index, record)| Mailing { id: index as u64 + 1, ..record.clone() })

@@ -10,9 +10,11 @@ use crate::domain::event::EventKind;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Direction, FolderCursor, Message};
 use crate::domain::retention::Retention;
+use crate::domain::words::Words;
 use crate::mime::{self, Incoming};
 use crate::store::{
-    Placed, Reader, ServerPlace, StoreError, Work, get, mailing_by_message_id, message_by_identity, raw, status,
+    Placed, Reader, ServerPlace, StoreError, WordsOfBatch, Work, get, mailing_by_message_id, message_by_identity, raw,
+    status,
 };
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ pub(super) struct Prepared {
     uid: u32,
     identity: String,
     message: Message,
+    words: Words,
     meaning: Meaning,
     /// Everybody else in it is on a list of exclusions.
     is_excluded: bool,
@@ -88,17 +91,17 @@ impl Origin {
 
 /// Parses one message. Never fails: what cannot be read is stored with a note.
 pub(super) fn prepare(origin: &Origin, fetched: Fetched) -> Prepared {
-    prepare_with(origin, fetched, mime::parse_summary)
+    prepare_with(origin, fetched, mime::parse_with_words)
 }
 
-fn prepare_with(origin: &Origin, fetched: Fetched, parse: impl FnOnce(&[u8]) -> Incoming) -> Prepared {
-    let mut incoming = parse(&fetched.raw);
+fn prepare_with(origin: &Origin, fetched: Fetched, parse: impl FnOnce(&[u8]) -> (Incoming, Words)) -> Prepared {
+    let (mut incoming, words) = parse(&fetched.raw);
     let identity = identity(&fetched);
     let meaning = Meaning::of(&mut incoming);
     let message = message(origin, &fetched, incoming);
     let is_excluded = origin.screen.excludes(&message);
     let provider_id = fetched.provider_numbers.map(|(message, _)| message);
-    Prepared { uid: fetched.uid, identity, message, meaning, is_excluded, raw: fetched.raw, provider_id }
+    Prepared { uid: fetched.uid, identity, message, words, meaning, is_excluded, raw: fetched.raw, provider_id }
 }
 
 /// What a message is known by.
@@ -155,10 +158,19 @@ fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
 /// A batch that is ready to be committed.
 #[derive(Clone, Default)]
 pub(super) struct Ready {
-    pub new: Vec<Prepared>,
+    new: Vec<Prepared>,
+    /// The words of all of `new`.
+    words: WordsOfBatch,
     /// Stored already; only their places are new.
-    pub known: Vec<Known>,
-    pub cursor: FolderCursor,
+    known: Vec<Known>,
+    cursor: FolderCursor,
+}
+
+impl Ready {
+    pub fn of(new: Vec<Prepared>, known: Vec<Known>, cursor: FolderCursor) -> Self {
+        let words = WordsOfBatch::of(new.iter().map(|prepared| &prepared.words));
+        Self { new, words, known, cursor }
+    }
 }
 
 /// Whether what was fetched for a mailbox still means anything: it may have been deleted, or have become another
@@ -175,12 +187,13 @@ pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<
     if !is_current(work, origin)? {
         return Ok(0);
     }
-    let mut new = 0;
+    let mut ids: Vec<Option<u64>> = Vec::with_capacity(batch.new.len());
     let mut files_copies = status(work, origin.mailbox)?.files_sent_copies;
     for prepared in &batch.new {
         let placed = Placed { folder: origin.title.clone(), flags: prepared.message.flags.clone() };
         let id = if let Some(id) = stored_as(work, origin.mailbox, prepared)? {
             work.restore_message(id, &placed)?;
+            ids.push(None);
             id
         } else {
             let mut message = prepared.message.clone();
@@ -192,16 +205,18 @@ pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<
                     work.follow(consequences, None)?;
                 }
                 work.pass_over(&origin.place(batch.cursor.uid_validity, prepared.uid))?;
+                ids.push(None);
                 continue;
             }
             if prepared.is_excluded && !recognised.concerns_us {
                 work.count_excluded(&message, &prepared.identity)?;
                 work.pass_over(&origin.place(batch.cursor.uid_validity, prepared.uid))?;
+                ids.push(None);
                 continue;
             }
-            new += 1;
             let by_message_id = message.message_id.as_ref().map(|id| format!("<{id}>"));
             let id = work.create_message(message, &prepared.identity, &prepared.raw)?;
+            ids.push(Some(id));
             if let Some(identity) = by_message_id {
                 work.identify_message(origin.mailbox, &identity, id)?;
             }
@@ -226,8 +241,9 @@ pub(super) fn commit(work: &mut Work, origin: &Origin, batch: &Ready) -> Result<
         work.restore_message(known.message, &placed)?;
         work.place_message(&origin.place(batch.cursor.uid_validity, known.uid), known.message, &placed)?;
     }
+    work.index_words(&batch.words, &ids)?;
     work.put_cursor(origin.mailbox, &origin.folder, &batch.cursor)?;
-    Ok(new)
+    Ok(ids.into_iter().flatten().count())
 }
 
 /// The message that is stored already, if this one is.
@@ -317,7 +333,7 @@ mod tests {
     }
 
     async fn ingest(store: &Store, origin: &Origin, uid: u32, raw: &str) -> usize {
-        let batch = Ready { new: vec![prepare(origin, fetched(uid, raw))], known: Vec::new(), cursor: cursor_at(uid) };
+        let batch = Ready::of(vec![prepare(origin, fetched(uid, raw))], Vec::new(), cursor_at(uid));
         let origin = origin.clone();
         store.write(move |work| commit(work, &origin, &batch)).await.unwrap()
     }
@@ -345,10 +361,10 @@ mod tests {
         let inbox = origin_of(&store, &mailbox, "INBOX", FolderRole::Inbox);
         let bad = fetched(1, "From: bert@example.org\nMessage-ID: <bad@example.org>\n\nworse");
         let octets = bad.raw.clone();
-        let panicking = |_: &[u8]| mime::contained(|| panic!("the parser has a fault"));
+        let panicking = |_: &[u8]| (mime::contained(|| panic!("the parser has a fault")), Words::default());
         let new =
             vec![prepare_with(&inbox, bad, panicking), prepare(&inbox, fetched(2, "From: c@example.org\n\ngood"))];
-        let batch = Ready { new, known: Vec::new(), cursor: cursor_at(2) };
+        let batch = Ready::of(new, Vec::new(), cursor_at(2));
         let origin = inbox.clone();
         assert_eq!(store.write(move |work| commit(work, &origin, &batch)).await.unwrap(), 2);
         let snapshot = store.read().unwrap();
@@ -370,7 +386,7 @@ mod tests {
         store.keep_free(100, || Ok(99));
         let origin = origin_of(&store, &mailbox, "INBOX", FolderRole::Inbox);
         let new = vec![prepare(&origin, fetched(1, "From: bert@example.org\n\nHello\n"))];
-        let batch = Ready { new, known: Vec::new(), cursor: cursor_at(1) };
+        let batch = Ready::of(new, Vec::new(), cursor_at(1));
         let refused = store.write_patiently(move |work| commit(work, &origin, &batch)).await;
         assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
         assert_eq!(cursor(&store.read().unwrap(), mailbox.id, "INBOX").unwrap(), None);

@@ -313,7 +313,7 @@ fn commit(
     parts.handle.spawn(async move {
         let preparing = tasks.spawn_blocking(move || {
             let new = batch.messages.into_iter().map(|fetched| ingest::prepare(&origin, fetched)).collect();
-            (Ready { new, known: batch.known, cursor: batch.cursor }, origin)
+            (Ready::of(new, batch.known, batch.cursor), origin)
         });
         let (ready, origin) = preparing.await.map_err(|panic| panicked(mailbox, &panic.to_string()))?;
         let committed = store.write_patiently(move |work| {

@@ -90,7 +90,7 @@ impl House {
         };
         let cursor_after =
             FolderCursor { uid_validity: 1, low: 1, high: uid, backfilled: true, ..FolderCursor::default() };
-        let batch = Ready { new: vec![prepare(&origin, fetched)], known: Vec::new(), cursor: cursor_after };
+        let batch = Ready::of(vec![prepare(&origin, fetched)], Vec::new(), cursor_after);
         let committed = self.store.write(move |work| commit(work, &origin, &batch)).await.unwrap();
         let snapshot = self.store.read().unwrap();
         assert_eq!(cursor(&snapshot, mailbox.id, "INBOX").unwrap().unwrap().high, uid, "the cursor did not move");

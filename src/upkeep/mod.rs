@@ -1,9 +1,11 @@
 //! What must happen now and then: removing the messages of deleted mailboxes, a batch at a time, what was made for a
-//! mailing that never came (`uploads.rs`), and what was kept long enough (`retention.rs`).
+//! mailing that never came (`uploads.rs`), and what was kept long enough
+//! (`retention.rs`); merging the search index (`search.rs`).
 //!
 //! Uses `store` and the ground floor; started and stopped by `app`.
 
 mod retention;
+mod search;
 mod uploads;
 
 use crate::config::{StoreConfig, SyncConfig};
@@ -27,6 +29,7 @@ impl Upkeep {
         let tasks = Tasks::new();
         let stopping = tasks.stopping();
         tasks.spawn(uploads::keep_swept(store.clone(), stopping.clone()));
+        tasks.spawn(search::keep_merged(store.clone(), tasks.clone()));
         tasks.spawn(retention::keep_forgetting(store.clone(), Kept::of(sync, kept), stopping.clone()));
         tasks.spawn(async move {
             let mut events = store.events();

@@ -48,6 +48,7 @@ mod peers;
 mod recipients;
 mod renumbered;
 mod returned;
+mod search;
 mod sending;
 mod server_changes;
 mod server_kinds;
