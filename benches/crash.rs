@@ -109,6 +109,7 @@ fn message(number: usize) -> Message {
         mailing_id: None,
         deleted_at: None,
         provider_thread: None,
+        thread_id: None,
         by_content: false,
         bounces: Vec::new(),
     }

@@ -99,7 +99,7 @@ impl Shows for Message {
     }
 
     fn related(&self, _: &impl Reader) -> Result<Vec<(&'static str, Option<u64>)>, StoreError> {
-        Ok(vec![("mailbox", Some(self.mailbox_id)), ("mailing", self.mailing_id)])
+        Ok(vec![("mailbox", Some(self.mailbox_id)), ("mailing", self.mailing_id), ("thread", self.thread_id)])
     }
 
     fn permissions(&self, _: &Caller, _: &impl Reader) -> Result<Permissions, StoreError> {

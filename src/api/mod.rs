@@ -23,6 +23,7 @@ mod recipients;
 mod root;
 mod shown;
 mod suppressions;
+mod threads;
 mod tokens;
 mod users;
 
@@ -88,6 +89,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(mailboxes::routes)
             .configure(mailings::routes)
             .configure(mail_aliases::routes)
+            .configure(threads::routes)
             .configure(recipients::routes)
             .configure(attachments::routes)
             .configure(messages::routes)

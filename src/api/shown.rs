@@ -8,6 +8,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::Mailing;
 use crate::domain::recipient::RecipientRecord;
 use crate::domain::resource::Resource;
+use crate::domain::thread::Thread;
 use crate::domain::user::User;
 use crate::domain::words::{Term, terms};
 use crate::jsonapi::{
@@ -28,6 +29,7 @@ const RESOURCES: &[&Resource] = &[
     &crate::domain::message::RESOURCE,
     &crate::domain::recipient::RESOURCE,
     &crate::domain::suppression::RESOURCE,
+    &crate::domain::thread::RESOURCE,
     &crate::domain::user::RESOURCE,
 ];
 
@@ -251,6 +253,7 @@ fn follow<R: Shows>(
             "attachment" => follow_to::<Attachment>(api, reader, caller, id, rest, wanted, included)?,
             "mailbox" => follow_to::<Mailbox>(api, reader, caller, id, rest, wanted, included)?,
             "mailing" => follow_to::<Mailing>(api, reader, caller, id, rest, wanted, included)?,
+            "thread" => follow_to::<Thread>(api, reader, caller, id, rest, wanted, included)?,
             "recipient" => follow_to::<RecipientRecord>(api, reader, caller, id, rest, wanted, included)?,
             "user" => follow_to::<User>(api, reader, caller, id, rest, wanted, included)?,
             _ => {}

@@ -53,6 +53,7 @@ pub static RESOURCE: Resource = Resource {
     relationships: &[
         R::one("mailbox", "mailbox", "The mailbox it was synced from.").filterable(),
         R::one("mailing", "mailing", "The mailing it answers, reports about, or is the copy of.").filterable(),
+        R::one("thread", "thread", "The messages of the mailbox that answer each other.").filterable(),
     ],
     tolerated: &[],
 };
@@ -126,6 +127,9 @@ pub struct Message {
     /// The provider's own number of its thread, where the provider has such.
     #[serde(default)]
     pub provider_thread: Option<String>,
+    /// The messages that it answers and that answer it.
+    #[serde(default)]
+    pub thread_id: Option<u64>,
     /// Whether it is known by its content, and not by its Message-ID alone as messages used to be.
     #[serde(default)]
     pub by_content: bool,
@@ -147,6 +151,7 @@ impl Listed for Message {
             "receivedAt" => self.received_at.into(),
             "mailbox.id" => self.mailbox_id.into(),
             "mailing.id" => self.mailing_id.into(),
+            "thread.id" => self.thread_id.into(),
             _ => return None,
         })
     }

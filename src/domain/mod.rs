@@ -34,6 +34,7 @@ pub mod stages;
 pub mod suppression;
 pub mod suppression_list;
 pub mod template;
+pub mod thread;
 pub mod time;
 pub mod tracking;
 pub mod user;

@@ -5,7 +5,7 @@ use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, get};
 use super::tables::{
     MESSAGE_IDENTITIES, MESSAGE_PLACES, MESSAGES, MESSAGES_BY_MAILBOX, MESSAGES_BY_MAILING, MESSAGES_BY_RECEIPT,
-    MESSAGES_BY_TIME, RAW, Table,
+    MESSAGES_BY_THREAD, MESSAGES_BY_TIME, RAW, THREAD_MARKS, Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
@@ -20,6 +20,7 @@ impl Record for Message {
         Index::by("mailbox.id", MESSAGES_BY_RECEIPT).sorted("receivedAt"),
         Index::all_sorted("receivedAt", MESSAGES_BY_TIME),
         Index::by("mailing.id", MESSAGES_BY_MAILING),
+        Index::by("thread.id", MESSAGES_BY_THREAD),
     ];
     const COUNTER: &'static str = "messages";
 
@@ -73,6 +74,7 @@ impl Work<'_> {
     pub fn create_message(&mut self, mut message: Message, identity: &str, raw: &[u8]) -> Result<u64, StoreError> {
         message.id = self.next_id(Message::COUNTER)?;
         let id = message.id;
+        self.thread(&mut message)?;
         self.put_record(None, &message)?;
         self.count_message(&message)?;
         self.put(MESSAGE_IDENTITIES, &Key::new().id(message.mailbox_id).text(identity).build(), &encode(&id)?)?;
@@ -113,7 +115,7 @@ impl Work<'_> {
             self.forget_places(*id)?;
         }
         let mut left = ids.len() == limit;
-        for table in [MESSAGE_IDENTITIES, MESSAGE_PLACES].into_iter().chain(super::traffic::TABLES) {
+        for table in [MESSAGE_IDENTITIES, MESSAGE_PLACES, THREAD_MARKS].into_iter().chain(super::traffic::TABLES) {
             left |= self.clear(table, &Key::new().id(mailbox).build(), limit)? == limit;
         }
         Ok(!left)
@@ -121,6 +123,7 @@ impl Work<'_> {
 
     /// Removes a message with its octets; who knows of its places and identities sees to those.
     pub(super) fn remove_message(&mut self, message: &Message) -> Result<(), StoreError> {
+        self.leave_thread(message)?;
         self.remove_record(message)?;
         self.clear(RAW, &Key::new().id(message.id).build(), usize::MAX).map(|_| ())
     }

@@ -38,6 +38,7 @@ mod suppressions;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod timeline;
 mod tokens;
 mod traffic;

@@ -100,4 +100,11 @@ tables! {
     SEARCH_SEGMENTS = "search.segments";
     /// (segment, word, message) → a block of words from that one on, with their messages.
     SEARCH_BLOCKS = "search.blocks";
+    THREADS = "threads";
+    THREADS_BY_MAILBOX = "threads.mailbox";
+    THREADS_BY_MAILBOX_TIME = "threads.lastMessageAt";
+    THREADS_BY_TIME = "threads.time";
+    /// (mailbox, hash of what ties messages together) → thread.
+    THREAD_MARKS = "threads.marks";
+    MESSAGES_BY_THREAD = "messages.thread";
 }

@@ -360,6 +360,7 @@ mod format_1 {
             mailing_id: Some(1),
             deleted_at: None,
             provider_thread: None,
+            thread_id: None,
             by_content: false,
             bounces: Vec::new(),
         }

@@ -149,6 +149,7 @@ fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
         created_at: crate::domain::time::Timestamp::default(),
         mailing_id: None,
         deleted_at: None,
+        thread_id: None,
         provider_thread: fetched.provider_numbers.map(|(_, thread)| thread.to_string()),
         by_content: true,
         bounces: Vec::new(),

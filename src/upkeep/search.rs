@@ -108,6 +108,9 @@ async fn take_in(store: &Store, tasks: &Tasks) -> Result<bool, StoreError> {
     store
         .write_patiently(move |work| {
             work.index_words(&words, &ids)?;
+            for id in first..=last {
+                work.adopt_into_thread(id)?;
+            }
             work.note_backlog(left)
         })
         .await?;

@@ -60,6 +60,7 @@ mod sync_judge;
 mod sync_schedule;
 mod tarpits;
 mod templates;
+mod threads;
 mod torture;
 mod tracking;
 mod unsubscribe;

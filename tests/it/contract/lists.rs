@@ -278,6 +278,7 @@ fn message(number: u64, now: postroom::domain::time::Timestamp) -> Message {
         mailing_id: None,
         deleted_at: None,
         provider_thread: None,
+        thread_id: None,
         by_content: false,
         bounces: Vec::new(),
     }
