@@ -4,12 +4,15 @@ use crate::domain::classification::Nature;
 
 /// The fields that tell, as a message has them.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a sign of its own")]
 pub(super) struct Signals {
     /// `Auto-Submitted` (RFC 3834 §5).
     pub(super) auto_submitted: Option<String>,
     pub(super) precedence: Option<String>,
     /// Other signs of an automatic message: fields that only such programs write ([`Signals::note`]).
     pub(super) automatic: bool,
+    /// Signs of mail to many: `List-Id` (RFC 2919), `List-Unsubscribe` (RFC 2369).
+    pub(super) to_many: bool,
     /// `Return-Path: <>` (RFC 5321 §4.5.5): nobody is to answer.
     pub(super) no_return: bool,
     /// Signs of a report: multipart/report (RFC 6522) or a report part as the whole message, `X-Failed-Recipients`

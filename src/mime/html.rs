@@ -1,7 +1,7 @@
 //! HTML of messages: as plain text, and made safe to show.
 
-use super::{markup, text};
-use crate::runtime::contain_blocking;
+use super::{markup, tame, text};
+use crate::runtime::{contain_blocking, contain_deep};
 use ammonia::{Builder, UrlRelative};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 /// How much HTML is looked at, in octets; what follows is cut off.
 const HTML_LIMIT: usize = 1024 * 1024;
+/// A stack for the deepest tree that is built, in octets; only what is used of it takes memory.
+const STACK: usize = 64 * 1024 * 1024;
 /// The width of derived text, in columns.
 const WIDTH: usize = 76;
 
@@ -27,10 +29,15 @@ pub(super) fn text_without_links(html: &str) -> String {
 }
 
 fn rendered(html: &str, footnotes: bool) -> String {
-    let is_safe = markup::is_tame(html) && markup::is_shallow(html);
-    let text = is_safe.then(|| contain_blocking(|| render(html, footnotes)).ok().flatten()).flatten();
+    let is_safe = tame::is_tame(html) && tame::is_shallow(html);
+    let text = is_safe.then(|| contained(html, || render(html, footnotes)).flatten()).flatten();
     let text = text.unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
     text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Builds a tree and takes it down again, on a deep stack where it may be a deep one. `None`: it came to nothing.
+fn contained<T: Send>(html: &str, work: impl FnOnce() -> T + Send) -> Option<T> {
+    if tame::may_be_deep(html) { contain_deep(STACK, work).ok() } else { contain_blocking(work).ok() }
 }
 
 fn render(html: &str, footnotes: bool) -> Option<String> {
@@ -47,8 +54,8 @@ fn render(html: &str, footnotes: bool) -> Option<String> {
 /// (images only as `data:` and `cid:`), links that tell their target nothing. Bounded: the first MiB is kept.
 pub fn sanitise(html: &str) -> String {
     let html = text::cut(html, HTML_LIMIT);
-    markup::is_tame(html)
-        .then(|| contain_blocking(|| CLEANER.clean(html).to_string()).ok())
+    tame::is_tame(html)
+        .then(|| contained(html, || CLEANER.clean(html).to_string()))
         .flatten()
         .unwrap_or_else(|| format!("<pre>{}</pre>", ammonia::clean_text(&markup::plain(html, HTML_LIMIT))))
 }
@@ -148,6 +155,12 @@ mod tests {
             "</".repeat(100_000),
             "&".repeat(200_000),
             "a&</x>".repeat(50_000),
+            "<div><table><td></div></table>".repeat(4_000),
+            "<table><td><table><tr></td></tr>".repeat(4_000),
+            "<table><tr><td>".repeat(240) + "x",
+            "<tdJ'>".to_owned() + &"<table><tr><td>".repeat(6_000),
+            "<select><style></select>".to_owned() + &"<table><tr><td>".repeat(6_000),
+            "<noscript><!--</noscript>".to_owned() + &"<table><tr><td>".repeat(6_000),
         ];
         let small_stack = std::thread::Builder::new().stack_size(512 * 1024);
         let work = move || {

@@ -26,6 +26,7 @@ mod quotes;
 mod reply;
 mod report;
 mod rewrite;
+mod tame;
 mod text;
 
 pub use compose::{Attached, ComposeError, Composed, Octets, Outgoing, compose};

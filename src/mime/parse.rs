@@ -51,6 +51,8 @@ pub struct Incoming {
     pub authentication_results: Vec<String>,
     /// Who wrote it. Whether what a person wrote is a reply, only matching can tell.
     pub nature: Nature,
+    /// Whether a machine answers with it, rather than sends it to many.
+    pub is_answer: bool,
     /// What it says if it is a report of a machine about other mail.
     pub report: Option<Report>,
     /// What may be tokens of ours, in a message that asks for no more mail; only opening one tells.
@@ -245,6 +247,7 @@ impl Incoming {
         let subject = self.subject.as_deref().unwrap_or_default();
         signals.report |= is_old_complaint(self.author(), subject);
         self.nature = classify(&signals, self.author(), subject);
+        self.is_answer = self.nature == Nature::Automatic && (!signals.to_many || !self.in_reply_to.is_empty());
         signals
     }
 
@@ -254,6 +257,7 @@ impl Incoming {
             HeaderName::AuthenticationResults if self.authentication_results.len() < RESULTS.0 => {
                 self.authentication_results.push(text::one_line(content, RESULTS.1));
             }
+            HeaderName::ListId | HeaderName::ListUnsubscribe => signals.to_many = true,
             HeaderName::AutoSubmitted => signals.auto_submitted = Some(content.to_owned()),
             HeaderName::ReturnPath => signals.no_return |= content.trim() == "<>",
             HeaderName::Other(name) => signals.note(name, content),

@@ -9,7 +9,9 @@ pub(super) fn is_attribution(line: &str) -> bool {
     }
     let lower = line.to_lowercase();
     let body = lower.trim_end_matches([':', '：', ' ', '\u{a0}']);
-    let has_verb = VERBS.iter().any(|verb| body.ends_with(verb) || body.contains(&format!(" {verb} ")));
+    // Gmail's Japanese has no verb.
+    let is_japanese = ['年', '月', '日'].iter().all(|part| body.contains(*part)) && body.ends_with('>');
+    let has_verb = is_japanese || VERBS.iter().any(|verb| body.ends_with(verb) || body.contains(&format!(" {verb} ")));
     has_verb && (is_dated(&lower) || lower.contains('@'))
 }
 
@@ -66,7 +68,8 @@ fn is_dated(line: &str) -> bool {
     })
 }
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 28] = [
+    "님이 작성",
     "wrote",
     "writes",
     "schrieb",

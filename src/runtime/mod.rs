@@ -13,7 +13,7 @@ mod random;
 mod tasks;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use contain::{contain, contain_blocking};
+pub use contain::{contain, contain_blocking, contain_deep};
 pub use disk::free_space;
 pub use failpoints::{FAILPOINTS, Failpoints, NoFailpoints};
 pub use random::{Random, SeededRandom, SystemRandom};

@@ -20,6 +20,7 @@ use crate::store::{StoreError, Work, link_keys, mailing_by_message_id};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meaning {
     nature: Nature,
+    is_answer: bool,
     report: Option<Report>,
     opt_out_tokens: Vec<String>,
 }
@@ -33,6 +34,7 @@ impl Meaning {
     pub fn of(incoming: &mut Incoming) -> Self {
         Self {
             nature: incoming.nature,
+            is_answer: incoming.is_answer,
             report: incoming.report.take(),
             opt_out_tokens: std::mem::take(&mut incoming.opt_out_tokens),
         }
@@ -81,7 +83,9 @@ pub(super) fn recognise(work: &Work, message: &mut Message, meaning: &Meaning) -
         }
         (Some(Report::Progress | Report::Receipt), _) | (None, Nature::Report) => about(work, message, Nature::Report),
         (None, Nature::Automatic) => {
-            message.classification = Classification::AutoReply;
+            if meaning.is_answer {
+                message.classification = Classification::AutoReply;
+            }
             about(work, message, Nature::Automatic)
         }
         (None, Nature::Human) => about(work, message, Nature::Human),

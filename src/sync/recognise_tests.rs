@@ -236,6 +236,10 @@ async fn people_reply_and_machines_do_not() {
         assert_eq!((message.classification, message.mailing_id), (classification, Some(id)), "{field}");
         assert_eq!(house.mailing(id).state, State::Delivered, "{field}");
     }
+    // What is sent to many answers nobody.
+    let newsletter =
+        "From: shop@y.example\nSubject: Sale\nPrecedence: bulk\nList-Unsubscribe: <https://y.example/u>\n\nSale!";
+    assert_eq!(house.receive(newsletter).await.unwrap().classification, Classification::Other);
     // The subject alone proves nothing, and what we wrote ourselves is no reply.
     let same = house.receive("From: ann@x.example\nSubject: Re: hi\n\nThanks").await.unwrap();
     let own = house.receive(&format!("From: ME@our.example\nIn-Reply-To: <{SENT}>\n\nOne more thing")).await.unwrap();

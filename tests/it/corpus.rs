@@ -44,7 +44,8 @@ fn kind(read: &Incoming) -> &'static str {
         (Some(Report::Receipt), _) => "receipt",
         (None, Nature::Report) => "report",
         (None, _) if !read.opt_out_tokens.is_empty() => "optOut",
-        (None, Nature::Automatic) => "automatic",
+        (None, Nature::Automatic) if read.is_answer => "automatic",
+        (None, Nature::Automatic) => "toMany",
         (None, Nature::Human) => "human",
     }
 }

@@ -11,7 +11,7 @@ use crate::corpus::samples;
 use mutate::{Dice, mutated};
 use postroom::domain::bounce::Severity;
 use postroom::mime::{self, Incoming, Report};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How many inputs the quick form reads.
@@ -121,6 +121,7 @@ fn nothing_that_arrives_breaks_the_reading_of_it() {
     let minutes = number("POSTROOM_FUZZ_MINUTES");
     let first = number("POSTROOM_FUZZ_SEED").unwrap_or(1);
     let is_over = |count: u64, took: Duration| minutes.map_or(count >= QUICK, |minutes| took.as_secs() >= minutes * 60);
+    let kept = std::env::var_os("POSTROOM_FUZZ_KEEP").map(PathBuf::from);
     let samples = samples();
     let begun = Instant::now();
     let (mut count, mut octets, mut slowest) = (0_u64, 0_u64, (Duration::ZERO, 0, 0));
@@ -129,6 +130,10 @@ fn nothing_that_arrives_breaks_the_reading_of_it() {
         // Each input has a number that makes it again.
         let seed = first + count;
         let input = mutated(&samples, &mut Dice::new(seed), LARGEST);
+        if let Some(folder) = &kept {
+            // Should it take the whole process down, it is there to be looked at.
+            std::fs::write(folder.join("current.eml"), &input).expect("a folder for findings");
+        }
         let mut times = Times { begun, each: Vec::new() };
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| problem(&input, &mut times)));
         let found = found.unwrap_or_else(|_| Some("a panic".into()));
@@ -137,8 +142,8 @@ fn nothing_that_arrives_breaks_the_reading_of_it() {
         let is_slow = minutes.is_some() && took > SLOW;
         if let Some(found) = found.or(is_slow.then(|| format!("{} octets took {:?}", input.len(), times.each))) {
             println!("seed {seed}: {found}");
-            if let Some(folder) = std::env::var_os("POSTROOM_FUZZ_KEEP") {
-                std::fs::write(Path::new(&folder).join(format!("{seed}.eml")), &input).expect("a folder for findings");
+            if let Some(folder) = &kept {
+                std::fs::write(folder.join(format!("{seed}.eml")), &input).expect("a folder for findings");
             }
             findings.push(format!("seed {seed}: {found}"));
         }

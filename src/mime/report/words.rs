@@ -197,7 +197,7 @@ const MAIL_FOLLOWS: [&str; 9] = [
     "your original message",
     "the original message follows",
     "included is a copy of the message",
-    "diagnostic information for administrators",
+    "ursprüngliche nachrichtenkopf",
     "original-nachrichtenkopf",
 ];
 
