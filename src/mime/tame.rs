@@ -175,7 +175,9 @@ pub(super) fn is_shallow(html: &str) -> bool {
     let (mut levels, mut most) = (0_usize, 0);
     for token in Scanner::of(html) {
         let Token::Tag { name, closing, .. } = token else { continue };
-        let is_level = matches!(name.as_str(), "blockquote" | "ul" | "ol" | "dl" | "dd" | "menu" | "dir");
+        // A heading has a mark too.
+        let is_heading = name.len() == 2 && name.starts_with('h') && name.ends_with(|c: char| c.is_ascii_digit());
+        let is_level = is_heading || matches!(name.as_str(), "blockquote" | "ul" | "ol" | "dl" | "dd" | "menu" | "dir");
         let is_scope = matches!(name.as_str(), "table" | "td" | "th" | "caption" | "button" | "object" | "marquee");
         let Some((_, inside)) = scopes.last_mut() else { break };
         if is_level && closing && *inside > 0 {
@@ -210,6 +212,8 @@ mod tests {
             (format!("{}{word}", "<blockquote>x</blockquote>".repeat(100)), true),
             (format!("{}{word}", "<table><td><ul><li>x</ul></td></table>".repeat(100)), true),
             (format!("{}{word}", "<blockquote>".repeat(100)), false),
+            (format!("{}{word}", "<h1>x</h1><h2>y</h2>".repeat(100)), true),
+            (format!("{}{word}", "<h1><div>".repeat(100)), false),
             // The end tag does not reach out of its cell.
             (format!("{}{word}", "<blockquote><table><td></blockquote>".repeat(100)), false),
             (format!("{}{word}", "<ul><table><td></table></ul>".repeat(100)), true),
