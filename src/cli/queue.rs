@@ -17,19 +17,23 @@ pub enum Queue {
     List(List),
     /// Show a mailing: what became of each recipient, and what was tried
     Show {
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = mailing_id)]
         id: u64,
     },
     /// Send failed mailings again, and those that wait for their next try at once
     Retry {
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", required = true, value_parser = mailing_id)]
         ids: Vec<u64>,
     },
     /// Take mailings back; they become drafts
     Cancel {
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", required = true, value_parser = mailing_id)]
         ids: Vec<u64>,
     },
+}
+
+fn mailing_id(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "the id of a mailing is a number, such as 12; `postroom queue list` shows them")
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use super::moment::moment;
 use super::output::Output;
 use super::session::Session;
 use super::{input, mailbox};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,6 +18,7 @@ use url::form_urlencoded;
 const PAUSE: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("body").args(["html", "text"]).required(true).multiple(true)))]
 pub struct Send {
     /// The mailbox that sends: its address or its id
     #[arg(long, value_name = "EMAIL")]
@@ -34,7 +35,7 @@ pub struct Send {
     #[arg(long, value_name = "TEXT")]
     subject: String,
     /// The HTML body: a file, or - for standard input
-    #[arg(long, value_name = "FILE|-", required_unless_present = "text")]
+    #[arg(long, value_name = "FILE|-")]
     html: Option<PathBuf>,
     /// The text body: a file, or - for standard input; made of the HTML where it is not given
     #[arg(long, value_name = "FILE|-")]

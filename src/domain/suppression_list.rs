@@ -36,7 +36,8 @@ pub struct Import {
 /// Reads a list: a heading with `email` and, if they are there, `reason` and `note` among its columns, or addresses alone
 /// in the first column. Each bad line is told with its number, and takes no other along. An error: the list as a whole.
 pub fn read(text: &str) -> Result<Import, String> {
-    let mut records = Records { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut records = Records { rest: text, line: 1, separator: separator(text) }
         .filter(|record| !matches!(record, Ok((_, cells)) if cells.iter().all(|cell| cell.trim().is_empty())))
         .peekable();
     let mut columns = Columns { email: 0, reason: None, note: None };
@@ -95,10 +96,35 @@ impl Columns {
     }
 }
 
-/// Records of CSV with the line each starts on.
+/// What parts the cells of this list: the one that its first line with any has most of, outside quotes. The others are
+/// text then, as in a note that says `no; never`.
+fn separator(text: &str) -> char {
+    for line in text.split(['\n', '\r']) {
+        let mut counts = SEPARATORS.map(|separator| (0_usize, separator));
+        let mut quoted = false;
+        for letter in line.chars() {
+            quoted ^= letter == '"';
+            for (count, separator) in &mut counts {
+                *count += usize::from(!quoted && letter == *separator);
+            }
+        }
+        // The first of equals.
+        if let Some((_, found)) =
+            counts.into_iter().rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count > 0)
+        {
+            return found;
+        }
+    }
+    SEPARATORS[0]
+}
+
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// Records of CSV with the line each starts on. A line ends with LF, CRLF or a CR alone.
 struct Records<'t> {
     rest: &'t str,
     line: usize,
+    separator: char,
 }
 
 /// No record is longer, in octets: a quote that never ends costs one record, not the rest of the list.
@@ -128,9 +154,12 @@ impl Iterator for Records<'_> {
                     }
                 }
                 '"' if cell.is_empty() => quoted = true,
-                ',' | ';' | '\t' if !quoted => cells.push(std::mem::take(&mut cell)),
-                '\n' if !quoted => {
-                    cells.push(cell.strip_suffix('\r').unwrap_or(&cell).to_owned());
+                letter if letter == self.separator && !quoted => cells.push(std::mem::take(&mut cell)),
+                '\n' | '\r' if !quoted => {
+                    if letter == '\r' && letters.next_if(|(_, next)| *next == '\n').is_some() {
+                        used += 1;
+                    }
+                    cells.push(cell);
                     return Some(self.took(line, used, Ok(cells)));
                 }
                 other => cell.push(other),
@@ -138,10 +167,13 @@ impl Iterator for Records<'_> {
         }
         if quoted || used > RECORD_LIMIT {
             // What follows is read again from the next line on.
-            let end = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
+            let end = self
+                .rest
+                .find(['\n', '\r'])
+                .map_or(self.rest.len(), |end| end + if self.rest[end..].starts_with("\r\n") { 2 } else { 1 });
             return Some(self.took(line, end, Err("A quote is not closed, or the line is too long.".to_owned())));
         }
-        cells.push(cell.strip_suffix('\r').unwrap_or(&cell).to_owned());
+        cells.push(cell);
         Some(self.took(line, self.rest.len(), Ok(cells)))
     }
 }
@@ -154,7 +186,7 @@ impl Records<'_> {
         cells: Result<Vec<String>, String>,
     ) -> Result<(usize, Vec<String>), BadLine> {
         let (taken, rest) = self.rest.split_at(octets);
-        self.line += taken.matches('\n').count();
+        self.line += taken.matches(['\n', '\r']).count() - taken.matches("\r\n").count();
         self.rest = rest;
         cells.map(|cells| (line, cells)).map_err(|why| BadLine { line, why })
     }
@@ -213,6 +245,9 @@ mod tests {
             "a@x.example\nb@x.example",
             "\u{feff}a@x.example\r\n\r\nb@x.example\r\n",
             "Name;E-Mail\nAnn;a@x.example\nBert;b@x.example\n",
+            "email,note\ra@x.example,no; never\rb@x.example,x\r",
+            "Name;E-Mail\nDemo, Ann;a@x.example\nDemo, Bert;b@x.example\n",
+            "email\tnote\r\na@x.example\tno, thanks; really\r\nb@x.example\r\n",
             "email,reason,note\n\"a@x.example\",unsubscribe,\"said \"\"no\"\",\nthanks\"\nb@x.example,,\n",
         ] {
             assert_eq!(emails(text), (both.clone(), vec![]), "{text}");
@@ -228,6 +263,15 @@ mod tests {
         assert_eq!(emails(text), (vec!["a@x.example".into(), "d@x.example".into()], vec![2, 4, 5, 6]));
         let long = format!("a@x.example\n\"{}\nb@x.example\n", "x,".repeat(RECORD_LIMIT));
         assert_eq!(emails(&long), (vec!["a@x.example".into(), "b@x.example".into()], vec![2]));
+    }
+
+    #[test]
+    fn only_one_separator_parts_the_cells_of_a_list() {
+        let import = read("email,reason,note\na@x.example,manual,no; never\nb@x.example,manual,a\tb\n").unwrap();
+        let notes: Vec<_> = import.rows.iter().map(|row| row.note.as_deref()).collect();
+        assert_eq!((notes, import.bad), (vec![Some("no; never"), Some("a\tb")], vec![]));
+        let import = read("email\ra@x.example\r\"\rnobody\r").unwrap();
+        assert_eq!(import.bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [3, 4], "lines that end with CR count");
     }
 
     #[test]

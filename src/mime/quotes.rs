@@ -55,7 +55,7 @@ pub(super) fn is_sign_off(line: &str) -> bool {
 }
 
 /// Whether there is a year, or a time of day.
-fn is_dated(line: &str) -> bool {
+pub(super) fn is_dated(line: &str) -> bool {
     let octets = line.as_bytes();
     let digits =
         |at: usize, count: usize| octets.get(at..at + count).is_some_and(|run| run.iter().all(u8::is_ascii_digit));

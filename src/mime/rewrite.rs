@@ -2,6 +2,7 @@
 //! stays as it was written, octet for octet. Linear in the length of the body, whatever it holds.
 
 use super::markup;
+use super::quotes::{is_attribution, is_dated};
 use mail_parser::decoders::html::add_html_token;
 use std::ops::Range;
 
@@ -184,7 +185,7 @@ pub fn text_with_signature(text: &str, block: &str) -> String {
             place = Some(start);
         } else if !words.is_empty() {
             if place.is_some() && words.ends_with(':') {
-                place = Some(start);
+                place = Some(introduction(text, start, words));
             }
             break;
         }
@@ -194,6 +195,17 @@ pub fn text_with_signature(text: &str, block: &str) -> String {
         Some(place) => format!("{}\n\n{block}\n\n{}", text[..place].trim_end(), &text[place..]).trim_start().to_owned(),
         None => format!("{}\n\n{block}", text.trim_end()).trim_start().to_owned(),
     }
+}
+
+/// Where the introduction of a quotation begins whose last line starts at `start`: one line above where mail programs
+/// wrapped it, which shows in a last line that is none alone, begins with the address, or goes on after a date.
+fn introduction(text: &str, start: usize, last: &str) -> usize {
+    let Some(above) = text[..start].split_inclusive('\n').next_back() else { return start };
+    let first = above.trim();
+    let is_wrapped =
+        !is_attribution(last) || last.starts_with('<') || (first.ends_with(',') && is_dated(&first.to_lowercase()));
+    let begins_it = !first.is_empty() && !first.starts_with('>') && is_attribution(&format!("{first} {last}"));
+    if is_wrapped && begins_it { start - above.len() } else { start }
 }
 
 /// Where the quotation at the end begins: what mail programs mark as such, or else the last `blockquote` if nothing is
@@ -346,6 +358,18 @@ mod tests {
                 "Hi\n\nS\n\nOn Monday Bert wrote:\n> old\n>\n> older\n",
             ),
             ("Hi\r\n> old", "Hi\n\nS\n\n> old"),
+            (
+                "Hi\n\nOn Monday, 2 March 2026 at 10:00, Bert Demo\n<bert@demo.test> wrote:\n\n> old\n",
+                "Hi\n\nS\n\nOn Monday, 2 March 2026 at 10:00, Bert Demo\n<bert@demo.test> wrote:\n\n> old\n",
+            ),
+            (
+                "Hi\nOn 2 March 2026 at 10:00 Bert\nwrote:\n> old\n",
+                "Hi\n\nS\n\nOn 2 March 2026 at 10:00 Bert\nwrote:\n> old\n",
+            ),
+            (
+                "See you at 10:00\nOn 2 March 2026 Bert wrote:\n> old\n",
+                "See you at 10:00\n\nS\n\nOn 2 March 2026 Bert wrote:\n> old\n",
+            ),
             ("> theirs\nmine", "> theirs\nmine\n\nS"),
             ("", "S"),
         ] {

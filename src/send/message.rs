@@ -6,7 +6,7 @@ use crate::domain::address::{Address, Person};
 use crate::domain::attachment::Attachment;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::link::{Link, LinkKey, Purpose, target};
-use crate::domain::mailing::{Content, Mailing, NO_PUBLIC_URL, Recipient, RecipientKind};
+use crate::domain::mailing::{Content, Mailing, NO_PUBLIC_URL, Recipient, RecipientKind, UNSUBSCRIBE_PLACEHOLDER};
 use crate::mime::{
     Attached, ComposeError, Composed, Octets, Outgoing, compose, escaped, html_with_last, html_with_signature,
     rewrite_links, text_from_html, text_with_signature,
@@ -14,9 +14,6 @@ use crate::mime::{
 use crate::store::{Snapshot, Store, attachment_content, get};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::ops::ControlFlow;
-
-/// What stands for the link in an `optOutSignature` or a body.
-const PLACEHOLDER: &str = "%unsubscribe_url%";
 
 /// What an address may hold in a `mailto:` as it is (RFC 6068 §2).
 const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'@').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
@@ -139,7 +136,7 @@ fn stored<'s>(snapshot: &'s Snapshot, ids: &[u64]) -> Result<Vec<Stored<'s>>, Fa
 /// HTML and text with the signature in its place. The text of HTML alone is made before any link is tracked.
 fn bodies(content: &Content, block: &str, unsubscribe: Option<&str>) -> (Option<String>, String) {
     let filled = |body: &str, url: &str| match unsubscribe {
-        Some(_) => body.replace(PLACEHOLDER, url),
+        Some(_) => body.replace(UNSUBSCRIBE_PLACEHOLDER, url),
         None => body.to_owned(),
     };
     let html = content.html.as_ref().map(|html| {
@@ -159,8 +156,8 @@ fn bodies(content: &Content, block: &str, unsubscribe: Option<&str>) -> (Option<
 /// The opt-out below the signature: the mailbox's own words with the link in them, or with one added.
 fn opt_out(words: &str, url: &str) -> String {
     let url = escaped(url);
-    if words.contains(PLACEHOLDER) {
-        return words.replace(PLACEHOLDER, &url);
+    if words.contains(UNSUBSCRIBE_PLACEHOLDER) {
+        return words.replace(UNSUBSCRIBE_PLACEHOLDER, &url);
     }
     let space = if words.trim().is_empty() { "" } else { " " };
     format!("{words}{space}<a href=\"{url}\">Unsubscribe</a>")

@@ -266,6 +266,10 @@ fn wrong_usage_is_told_apart_from_failure() {
         let ended = home.run(arguments, "");
         assert!(ended.code == Some(2) && !ended.stderr.is_empty() && ended.stdout.is_empty(), "{ended:#?}");
     }
+    let ended = home.run(&["send", "--from", "a@x", "--to", "b@x", "--subject", "s"], "");
+    assert!(ended.code == Some(2) && ["--html", "--text"].iter().all(|name| ended.stderr.contains(name)), "{ended:#?}");
+    let ended = home.run(&["queue", "retry", "abc"], "");
+    assert!(ended.code == Some(2) && ended.stderr.contains("is a number, such as 12"), "{ended:#?}");
     let codes = home.run(&["help", "exit-codes"], "");
     for code in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "78 "] {
         assert!(codes.ok().lines().any(|line| line.starts_with(code)), "{code}");

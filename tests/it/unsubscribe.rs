@@ -102,6 +102,37 @@ async fn a_campaign_carries_the_header_the_signature_and_a_link_that_shows_no_ad
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_placeholder_that_nothing_would_replace_is_refused_where_it_stands() {
+    let server = mail_server().await;
+    let (postroom, mailbox) = sending(&server, json!({})).await;
+    let with = |attributes: Value| {
+        json!({"data": {"type": "mailing", "attributes": attributes,
+            "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}}}})
+    };
+    let body = "Leave: %unsubscribe_url%";
+    let refused = with(json!({"to": ["bert@demo.test"], "subject": body, "bodyHtml": body, "bodyText": body}));
+    let answer = postroom.client.post("/api/v2/mailings", &refused).await.expect(422);
+    let mut blamed: Vec<String> = answer.json["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| error["source"]["pointer"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    blamed.sort();
+    assert_eq!(blamed, ["/data/attributes/bodyHtml", "/data/attributes/bodyText", "/data/attributes/subject"]);
+    let list = postroom.client.get("/api/v2/mailings").await.expect(200);
+    assert_eq!(list.json["data"], json!([]), "nothing was queued");
+    // The last edit that would take the link away is refused as well.
+    let fine = json!({
+        "to": ["bert@demo.test"], "subject": "s", "bodyText": body, "includeUnsubscribeLink": true, "state": "drafted",
+    });
+    let mailing = postroom.mailing(mailbox, fine).await;
+    let change = json!({"data": {"type": "mailing", "id": mailing, "attributes": {"includeUnsubscribeLink": false}}});
+    postroom.client.patch(&format!("/api/v2/mailings/{mailing}"), &change).await.expect(422);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_is_added_where_the_opt_out_signature_has_no_place_for_it() {
     let server = mail_server().await;
     let (postroom, mailbox) = sending(&server, json!({"optOutSignature": "<i>No more?</i>"})).await;

@@ -87,7 +87,9 @@ pub(super) async fn create(
         revision: 0,
         include_unsubscribe_link: asked.include_unsubscribe_link,
     };
-    ApiError::unless_valid(mailing.link_problems(api.public_url.as_deref()))?;
+    let mut problems = mailing.link_problems(api.public_url.as_deref());
+    problems.extend(mailing.placeholder_problems(&asked.content));
+    ApiError::unless_valid(problems)?;
     let view = View { api: api.clone(), caller, wanted };
     let shown = view.clone();
     let made = api

@@ -43,6 +43,7 @@ pub(super) async fn update(
         let mut would_be = before.clone();
         change.apply(&mut would_be);
         problems = would_be.link_problems(api.public_url.as_deref());
+        problems.extend(would_be.placeholder_problems(&change.content));
     }
     ApiError::unless_valid(problems)?;
     let after = api.store.write(move |work| save(work, &before, &old, &change)).await?;

@@ -26,6 +26,9 @@ use serde_json::{Map, Value};
 pub const NO_PUBLIC_URL: &str =
     "No public URL is configured: set public_url to the https address under which recipients reach this server.";
 
+/// What stands for the link of the opt-out in a body or in an `optOutSignature`.
+pub const UNSUBSCRIBE_PLACEHOLDER: &str = "%unsubscribe_url%";
+
 /// A mailing as it is stored; its bodies have a record of their own ([`Content`]), written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mailing {
@@ -226,6 +229,28 @@ impl Mailing {
                 self.recipients.len()
             );
             problems.push(Problem::attribute("to", detail));
+        }
+        problems
+    }
+
+    /// What would show `%unsubscribe_url%` as it stands to a recipient: it is replaced in the bodies of mailings with an
+    /// unsubscribe link, and nowhere else.
+    pub fn placeholder_problems(&self, content: &Content) -> Vec<Problem> {
+        let holds = |text: &Option<String>| text.as_deref().is_some_and(|text| text.contains(UNSUBSCRIBE_PLACEHOLDER));
+        let mut problems = Vec::new();
+        if holds(&content.subject) {
+            let detail = format!("A subject cannot hold {UNSUBSCRIBE_PLACEHOLDER}: it is replaced in bodies only.");
+            problems.push(Problem::attribute("subject", detail));
+        }
+        if !self.needs_unsubscribe_link() {
+            for (name, body) in [("bodyHtml", &content.html), ("bodyText", &content.text)] {
+                if holds(body) {
+                    let detail = format!(
+                        "{name} holds {UNSUBSCRIBE_PLACEHOLDER}, but this mailing has no unsubscribe link to put there. Set includeUnsubscribeLink, or take the placeholder out."
+                    );
+                    problems.push(Problem::attribute(name, detail));
+                }
+            }
         }
         problems
     }
