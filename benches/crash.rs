@@ -110,6 +110,7 @@ fn message(number: usize) -> Message {
         deleted_at: None,
         provider_thread: None,
         thread_id: None,
+        body_stored: true,
         by_content: false,
         bounces: Vec::new(),
     }

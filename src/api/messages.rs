@@ -1,9 +1,9 @@
-//! Messages: what was synced; list, show, and the raw octets.
+//! Messages: what was synced; list and show. Their octets: `octets.rs`.
 
 use super::Api;
 use super::caller::Caller;
 use super::path::at;
-use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox, visible};
+use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox};
 use crate::domain::bounce::Bounce;
 use crate::domain::list::Filter;
 use crate::domain::message::{Message, RESOURCE};
@@ -12,15 +12,11 @@ use crate::domain::words::Term;
 use crate::jsonapi::{ApiError, FieldSet, Permissions, path_id};
 use crate::mime;
 use crate::store::{Reader, StoreError, raw, search};
-use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(at("/messages").get(list))
-        .service(at("/messages/{id}").get(show))
-        .service(at("/messages/{id}/raw").get(show_raw));
+    config.service(at("/messages").get(list)).service(at("/messages/{id}").get(show));
 }
 
 /// How many messages one page shows with their bodies: each may have a few megabytes of text.
@@ -72,6 +68,7 @@ impl Shows for Message {
             "authenticationResults": self.authentication_results,
             "bcc": self.bcc,
             "bodyHtml": html.as_deref().map(mime::sanitise),
+            "bodyStored": self.body_stored,
             "bodyText": text,
             "bounces": self.bounces.iter().map(bounce).collect::<Vec<_>>(),
             "cc": self.cc,
@@ -130,17 +127,4 @@ async fn show(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     answer_show::<Message>(&api, &caller, &request, path_id(&RESOURCE, &id)?)
-}
-
-/// The message as it was synced, octet for octet.
-async fn show_raw(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let snapshot = api.store.read()?;
-    let message: Message = visible(&snapshot, &caller, path_id(&RESOURCE, &id)?)?;
-    let octets = raw(&snapshot, message.id)?.ok_or_else(|| ApiError::not_found(&RESOURCE, message.id))?;
-    Ok(HttpResponse::Ok()
-        .content_type("message/rfc822")
-        // What strangers wrote is never rendered by a browser under our origin.
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"message-{}.eml\"", message.id)))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(octets))
 }

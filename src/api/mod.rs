@@ -16,6 +16,7 @@ mod mail_aliases;
 mod mailboxes;
 mod mailings;
 mod messages;
+mod octets;
 mod org_settings;
 mod path;
 pub mod rate_limit;
@@ -93,6 +94,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(recipients::routes)
             .configure(attachments::routes)
             .configure(messages::routes)
+            .configure(octets::routes)
             .configure(org_settings::routes)
             .configure(clock::routes)
             .configure(suppressions::routes)

@@ -164,6 +164,12 @@ options! {
         first_sync: Duration = 365 * DAY, in DAY..=36_500 * DAY;
         /// How long a message is kept after it was received. Left open: for ever.
         keep_messages: Option<Duration> = None, in Some(7 * DAY)..=Some(36_500 * DAY);
+        /// How long the octets of a message are kept after it was received; later they come from the server when somebody
+        /// wants them. Left open: for ever.
+        keep_bodies: Option<Duration> = None, in Some(7 * DAY)..=Some(36_500 * DAY);
+        /// How many octets of messages are kept, as they were sent; beyond that the oldest go, as with `keep_bodies`. Left
+        /// open: all.
+        keep_octets: Option<ByteSize> = None, in Some(ByteSize::mib(16))..=Some(ByteSize::mib(1 << 30));
         /// How long a message is kept that its server has no longer.
         keep_deleted: Duration = 30 * DAY, in DAY..=36_500 * DAY;
         /// A message that is larger is stored without its body.
@@ -201,7 +207,7 @@ options! {
 impl SyncConfig {
     /// What becomes of messages with time.
     pub fn retention(&self) -> Retention {
-        Retention { messages: self.keep_messages, deleted: Some(self.keep_deleted) }
+        Retention { messages: self.keep_messages, bodies: self.keep_bodies, deleted: Some(self.keep_deleted) }
     }
 }
 

@@ -14,6 +14,8 @@ pub static RESOURCE: Resource = Resource {
         A::structure("attachments", "Name, type, size in octets, content id and part of each attachment."),
         A::structure("authenticationResults", "The Authentication-Results headers (RFC 8601), as received."),
         A::structure("bcc", "Blind copies, as the message names them."),
+        A::boolean("bodyStored", "Whether its octets are stored. If not, raw and attachments come from the server.")
+            .read_only(),
         A::long_text("bodyHtml", "The HTML body, sanitised: no scripts, forms or remote images.").read_only(),
         A::long_text("bodyText", "The text body.").read_only(),
         A::structure("cc", "Copies."),
@@ -130,12 +132,20 @@ pub struct Message {
     /// The messages that it answers and that answer it.
     #[serde(default)]
     pub thread_id: Option<u64>,
+    /// Whether its octets are stored, and not its header alone or nothing.
+    #[serde(default = "yes")]
+    pub body_stored: bool,
     /// Whether it is known by its content, and not by its Message-ID alone as messages used to be.
     #[serde(default)]
     pub by_content: bool,
     /// What a delivery report says of each recipient.
     #[serde(default)]
     pub bounces: Vec<Bounce>,
+}
+
+/// Before there was a choice, everything was stored.
+fn yes() -> bool {
+    true
 }
 
 impl Listed for Message {

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Retention {
     /// After it was received.
     pub messages: Option<Duration>,
+    /// The octets of it, after it was received.
+    pub bodies: Option<Duration>,
     /// After its server was last seen to have it no longer.
     pub deleted: Option<Duration>,
 }
@@ -18,6 +20,13 @@ impl Retention {
     pub fn is_over(&self, message: &Message, now: Timestamp) -> bool {
         let is_old = self.is_too_old(message.received_at.unwrap_or(message.created_at), now);
         is_old || matches!((message.deleted_at, self.deleted), (Some(at), Some(kept)) if at < now.minus(kept))
+    }
+
+    /// Whether the octets of a message have been kept long enough. Those that no server has stay with the message.
+    pub fn is_body_over(&self, message: &Message, now: Timestamp) -> bool {
+        let received = message.received_at.unwrap_or(message.created_at);
+        let is_old = self.bodies.is_some_and(|kept| received < now.minus(kept));
+        is_old && message.body_stored && message.deleted_at.is_none()
     }
 
     /// Whether a message that was received then is not worth storing.

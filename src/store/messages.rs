@@ -56,6 +56,25 @@ pub fn raw(reader: &impl Reader, message: u64) -> Result<Option<Vec<u8>>, StoreE
     Ok(octets)
 }
 
+/// One chunk of the raw octets, numbered from 0; `None` behind the last.
+pub fn raw_chunk(reader: &impl Reader, message: u64, number: u32) -> Result<Option<Vec<u8>>, StoreError> {
+    let key = Key::new().id(message).octets(&number.to_be_bytes()).build();
+    let chunk = reader.with(RAW, &key, lz4_flex::decompress_size_prepended)?;
+    chunk.transpose().map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// How many raw octets are kept of a message.
+pub fn raw_size(reader: &impl Reader, message: u64) -> Result<u64, StoreError> {
+    let mut size = 0;
+    reader.scan(RAW, Keys::prefix(Key::new().id(message).build()), false, |_, value| {
+        // Each chunk begins with its size.
+        let octets = value.first_chunk::<4>().ok_or_else(|| StoreError::Corrupt("a chunk without its size".into()))?;
+        size += u64::from(u32::from_le_bytes(*octets));
+        GO_ON
+    })?;
+    Ok(size)
+}
+
 /// Fills the index by time in a store that did not have it.
 pub(super) fn adopt(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let mut by_time = transaction.open_table(MESSAGES_BY_TIME)?;

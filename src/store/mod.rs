@@ -54,13 +54,15 @@ pub use link_keys::link_keys;
 pub use mail_aliases::{alias_by_email, aliases_of};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, open_secret, status};
 pub use mailings::{content, due_head, due_heads, errands, mailing_by_message_id, waiting_mailings};
-pub use messages::{message_by_identity, raw};
+pub use messages::{message_by_identity, raw, raw_chunk, raw_size};
 pub use org_settings::org_settings;
-pub use places::{Placed, ServerPlace, cursor, cursors, message_at, placed, places_of, stale_places, uids_after};
+pub use places::{
+    Placed, ServerPlace, cursor, cursors, message_at, placed, places_list, places_of, stale_places, uids_after,
+};
 pub use query::list;
 pub use reader::{Reader, Snapshot};
 pub use record::{Record, find, get};
-pub use retention::{Stretch, look_through};
+pub use retention::{Budget, Stretch, beyond_budget, look_through};
 pub use schema::FORMAT;
 pub use screening::screening;
 pub use search::{Merge, Merged, WordsOfBatch, search, search_backlog, wants_merge};

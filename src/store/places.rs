@@ -76,6 +76,17 @@ pub fn places_of(reader: &impl Reader, message: u64) -> Result<usize, StoreError
     Ok(count)
 }
 
+/// Where servers keep a message: the server's name of the folder, UIDVALIDITY and UID.
+pub fn places_list(reader: &impl Reader, message: u64) -> Result<Vec<(String, u32, u32)>, StoreError> {
+    let mut found = Vec::new();
+    reader.scan(PLACES_BY_MESSAGE, Keys::prefix(Key::new().id(message).build()), false, |key, _| {
+        let folder = folder_of(key.get(..key.len().saturating_sub(8)).unwrap_or_default())?;
+        found.push((folder, validity_of(key)?, uid_of(key)?));
+        GO_ON
+    })?;
+    Ok(found)
+}
+
 /// UIDs of a folder with their messages, ascending: those after `after`, at most `limit`.
 pub fn uids_after(reader: &impl Reader, place: &ServerPlace, limit: usize) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut found = Vec::new();

@@ -5,7 +5,7 @@
 use super::codec::{Key, decode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::get;
-use super::tables::{EVENTS, MESSAGE_IDENTITIES, MESSAGES};
+use super::tables::{EVENTS, MESSAGE_IDENTITIES, MESSAGES, MESSAGES_BY_TIME, RAW};
 use super::{StoreError, Work};
 use crate::domain::event::Event;
 use crate::domain::message::Message;
@@ -41,6 +41,43 @@ pub fn look_through(
     Ok(Stretch { found, last })
 }
 
+/// How far a walk through the newest messages has come.
+#[derive(Clone, Debug, Default)]
+pub struct Budget {
+    /// Octets of the bodies so far.
+    pub octets: u64,
+    /// The last row that was looked at.
+    place: Option<Vec<u8>>,
+}
+
+/// Goes on from the newest messages to older ones, up to `window` of them: those with a body that is stored and lies
+/// beyond the budget of `most` octets. `false`: there are no more.
+pub fn beyond_budget(
+    reader: &impl Reader,
+    budget: &mut Budget,
+    most: u64,
+    window: usize,
+) -> Result<(Vec<u64>, bool), StoreError> {
+    let keys = budget.place.take().map_or_else(Keys::all, |place| Keys::all().to(Bound::Excluded(place)));
+    let (mut rows, mut found) = (Vec::new(), Vec::new());
+    reader.scan(MESSAGES_BY_TIME, keys, true, |key, _| {
+        rows.push(key.to_vec());
+        if rows.len() == window { STOP } else { GO_ON }
+    })?;
+    for row in &rows {
+        let id = trailing_id(row)?;
+        let Some(message) = get::<Message>(reader, id)?.filter(|message| message.body_stored) else { continue };
+        budget.octets = budget.octets.saturating_add(message.size);
+        // Those that no server has stay with the message.
+        if budget.octets > most && message.deleted_at.is_none() {
+            found.push(id);
+        }
+    }
+    let is_more = rows.len() == window;
+    budget.place = rows.pop();
+    Ok((found, is_more))
+}
+
 impl Work<'_> {
     /// Forgets messages, all but that they were there.
     pub fn forget_messages(&mut self, ids: &[u64]) -> Result<(), StoreError> {
@@ -48,6 +85,17 @@ impl Work<'_> {
             if let Some(message) = get::<Message>(self, *id)? {
                 self.pass_over_places(message.mailbox_id, *id)?;
                 self.remove_message(&message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the octets of messages; the rest of them stays.
+    pub fn forget_bodies(&mut self, ids: &[u64]) -> Result<(), StoreError> {
+        for id in ids {
+            if let Some(before) = get::<Message>(self, *id)?.filter(|message| message.body_stored) {
+                self.put_record(Some(&before), &Message { body_stored: false, ..before.clone() })?;
+                self.clear(RAW, &Key::new().id(*id).build(), usize::MAX)?;
             }
         }
         Ok(())

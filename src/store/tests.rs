@@ -361,6 +361,7 @@ mod format_1 {
             deleted_at: None,
             provider_thread: None,
             thread_id: None,
+            body_stored: true,
             by_content: false,
             bounces: Vec::new(),
         }

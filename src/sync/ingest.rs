@@ -150,6 +150,7 @@ fn message(origin: &Origin, fetched: &Fetched, incoming: Incoming) -> Message {
         mailing_id: None,
         deleted_at: None,
         thread_id: None,
+        body_stored: !fetched.truncated,
         provider_thread: fetched.provider_numbers.map(|(_, thread)| thread.to_string()),
         by_content: true,
         bounces: Vec::new(),

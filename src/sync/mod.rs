@@ -9,6 +9,8 @@
 //!   for the folders that `folders` picks; `listing` is what such a folder has.
 //! * `ingest` parses, recognises and deduplicates, and commits messages and cursor together: every message once.
 //!
+//! * `on_demand` fetches octets that are not stored, for whoever reads a message.
+//!
 //! Uses `connect` and what lies below it; reached from above through [`SyncEngine`] and its [`SyncHandle`].
 
 mod changes;
@@ -20,6 +22,7 @@ mod imap;
 mod ingest;
 mod known;
 mod listing;
+pub mod on_demand;
 mod outcome;
 mod owners;
 mod passes;
@@ -41,6 +44,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
 use crate::runtime::{Runtime, Tasks};
 use crate::store::Store;
+use on_demand::OnDemand;
 use outcome::Quiet;
 use owners::Owners;
 use scheduler::Scheduler;
@@ -181,6 +185,8 @@ pub struct SyncHandle {
     store: Store,
     connector: Connector,
     hosts: Hosts,
+    tasks: Tasks,
+    on_demand: OnDemand,
     /// Of whose activity the engine was told when.
     told: Arc<Mutex<HashMap<u64, Timestamp>>>,
 }
@@ -255,6 +261,8 @@ impl SyncEngine {
             store: store.clone(),
             connector: connector.clone(),
             hosts: hosts.clone(),
+            tasks: tasks.clone(),
+            on_demand: OnDemand::new(),
             told: Arc::default(),
         };
         let parts = Parts {

@@ -2,9 +2,9 @@
 //!
 //! A kill between two batches costs nothing: what is left is found again by the next round.
 
-use crate::config::{StoreConfig, SyncConfig};
+use crate::config::{ByteSize, StoreConfig, SyncConfig};
 use crate::domain::retention::Retention;
-use crate::store::{Store, StoreError, look_through};
+use crate::store::{Budget, Store, StoreError, beyond_budget, look_through};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ const EVENTS: usize = 2_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     pub messages: Retention,
+    /// How many octets of messages.
+    pub octets: Option<u64>,
     pub events: Duration,
     /// How many of them at most.
     pub events_most: u64,
@@ -30,7 +32,8 @@ pub(super) struct Kept {
 
 impl Kept {
     pub fn of(sync: &SyncConfig, store: &StoreConfig) -> Self {
-        Self { messages: sync.retention(), events: store.keep_events, events_most: store.events.into() }
+        let octets = sync.keep_octets.map(ByteSize::bytes);
+        Self { messages: sync.retention(), octets, events: store.keep_events, events_most: store.events.into() }
     }
 }
 
@@ -57,6 +60,9 @@ async fn forget(store: &Store, kept: Kept, stopping: &CancellationToken) -> Resu
     let forgotten = forget_messages(store, kept.messages, stopping).await?;
     if forgotten > 0 {
         forget_identities(store, stopping).await?;
+    }
+    if let Some(most) = kept.octets {
+        forget_oldest_bodies(store, most, stopping).await?;
     }
     Ok(forgotten)
 }
@@ -87,6 +93,12 @@ async fn forget_messages(
         let now = store.runtime().clock.now();
         let stretch = look_through(&store.read()?, after, WINDOW, |message| retention.is_over(message, now))?;
         let Some(last) = stretch.last else { break };
+        if retention.bodies.is_some() {
+            let snapshot = store.read()?;
+            let bodies = look_through(&snapshot, after, WINDOW, |message| retention.is_body_over(message, now))?.found;
+            drop(snapshot);
+            forget_bodies(store, &bodies).await?;
+        }
         after = last;
         for batch in stretch.found.chunks(BATCH) {
             let batch = batch.to_vec();
@@ -96,6 +108,25 @@ async fn forget_messages(
         tokio::time::sleep(REST).await;
     }
     Ok(forgotten)
+}
+
+async fn forget_bodies(store: &Store, ids: &[u64]) -> Result<(), StoreError> {
+    for batch in ids.chunks(BATCH) {
+        let batch = batch.to_vec();
+        store.write_patiently(move |work| work.forget_bodies(&batch)).await?;
+    }
+    Ok(())
+}
+
+async fn forget_oldest_bodies(store: &Store, most: u64, stopping: &CancellationToken) -> Result<(), StoreError> {
+    let (mut budget, mut is_more) = (Budget::default(), true);
+    while is_more && !stopping.is_cancelled() {
+        let beyond;
+        (beyond, is_more) = beyond_budget(&store.read()?, &mut budget, most, WINDOW)?;
+        forget_bodies(store, &beyond).await?;
+        tokio::time::sleep(REST).await;
+    }
+    Ok(())
 }
 
 async fn forget_identities(store: &Store, stopping: &CancellationToken) -> Result<(), StoreError> {

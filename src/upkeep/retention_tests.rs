@@ -19,7 +19,12 @@ fn store(folder: &std::path::Path) -> (Store, Arc<ManualClock>) {
 }
 
 fn kept(messages: Option<Duration>, deleted: Option<Duration>) -> Kept {
-    Kept { messages: Retention { messages, deleted }, events: 30 * DAY, events_most: 1_000_000 }
+    Kept {
+        messages: Retention { messages, bodies: None, deleted },
+        octets: None,
+        events: 30 * DAY,
+        events_most: 1_000_000,
+    }
 }
 
 fn place(uid: u32) -> ServerPlace<'static> {
@@ -107,6 +112,49 @@ async fn what_the_server_has_no_longer_is_kept_for_a_while() {
     assert!(get::<Message>(&snapshot, 2).unwrap().is_none());
     assert_eq!(message_at(&snapshot, &place(2)).unwrap(), None, "there it is new if it comes back");
     assert!(get::<Message>(&snapshot, 1).unwrap().is_some() && get::<Message>(&snapshot, 3).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn bodies_go_by_age_and_by_size_the_oldest_first_and_only_where_a_server_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = store(folder.path());
+    store
+        .write(|work| {
+            let now = work.now();
+            for uid in 1..=6 {
+                // The first is the newest.
+                receive(work, uid, Some(now.minus(uid * 10 * DAY)))?;
+            }
+            work.vanish(&place(6))
+        })
+        .await
+        .unwrap();
+    let stored = || {
+        let snapshot = store.read().unwrap();
+        let is_stored = |id: &u64| {
+            let kept = get::<Message>(&snapshot, *id).unwrap().unwrap().body_stored;
+            assert_eq!(raw(&snapshot, *id).unwrap().is_some(), kept);
+            kept
+        };
+        (1..=6).filter(is_stored).collect::<Vec<_>>()
+    };
+    let by_age = |days: u32| Kept {
+        messages: Retention { bodies: Some(days * DAY), ..Retention::default() },
+        ..kept(None, None)
+    };
+    assert_eq!(round(&store, by_age(100)).await, 0);
+    assert_eq!(stored(), [1, 2, 3, 4, 5, 6]);
+    round(&store, by_age(45)).await;
+    assert_eq!(stored(), [1, 2, 3, 4, 6], "what no server has stays");
+    // Three octets each.
+    let by_size = |octets| Kept { octets: Some(octets), ..kept(None, None) };
+    round(&store, by_size(15)).await;
+    assert_eq!(stored(), [1, 2, 3, 4, 6]);
+    round(&store, by_size(8)).await;
+    assert_eq!(stored(), [1, 2, 6]);
+    // The record is whole but for its octets, and its place is known.
+    assert_eq!(message_at(&store.read().unwrap(), &place(5)).unwrap(), Some(5));
+    assert_eq!(places_of(&store.read().unwrap(), 5).unwrap(), 1);
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ mod limits;
 mod live_tests;
 mod mailing_edits;
 mod main_job;
+mod octets;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
 mod recipients;

@@ -8,7 +8,7 @@ use crate::jsonapi::{ApiError, path_id};
 use crate::store::{Store, attachment_chunk};
 use actix_web::body::SizedStream;
 use actix_web::http::header::{self, Charset, ContentDisposition, DispositionParam, DispositionType, ExtendedValue};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream::{Stream, try_unfold};
 use std::io;
 
@@ -19,18 +19,22 @@ pub(super) async fn content(
 ) -> Result<HttpResponse, ApiError> {
     let attachment: Attachment = visible(&api.store.read()?, &caller, path_id(&RESOURCE, &id)?)?;
     let mut response = HttpResponse::Ok();
-    // Whatever it is, no browser renders it under our origin.
+    as_download(&mut response, &attachment.name, &attachment.content_type);
+    Ok(response.body(SizedStream::new(attachment.size, chunks(api.store.clone(), attachment.id))))
+}
+
+/// The headers of something that is to be saved. Whatever it is, no browser renders it under our origin.
+pub(in crate::api) fn as_download(response: &mut HttpResponseBuilder, name: &str, content_type: &str) {
     response
-        .insert_header(disposition(&attachment.name))
+        .insert_header(disposition(name))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"));
     // A name that no header can carry is left out rather than refused.
-    let content_type = header::HeaderValue::from_str(&attachment.content_type);
+    let content_type = header::HeaderValue::from_str(content_type);
     response.insert_header((
         header::CONTENT_TYPE,
         content_type.unwrap_or_else(|_| header::HeaderValue::from_static(UNKNOWN_TYPE)),
     ));
-    Ok(response.body(SizedStream::new(attachment.size, chunks(api.store.clone(), attachment.id))))
 }
 
 /// One chunk at a time, each from a look of its own: a slow reader keeps no old state of the store alive.

@@ -240,6 +240,13 @@ impl ImapSession {
         self.texts(uids, "(UID BODY.PEEK[HEADER])", budget, |fetch| fetch.header().map(<[u8]>::to_vec))
     }
 
+    /// Up to `count` octets of a message from one on; fewer at its end, none behind it or if it is gone.
+    pub fn piece(&mut self, uid: u32, from: u64, count: u32) -> Result<Vec<u8>, Failure> {
+        let query = format!("(UID BODY.PEEK[]<{from}.{count}>)");
+        let texts = self.texts(&[uid], &query, u64::from(count), |fetch| fetch.body().map(<[u8]>::to_vec))?;
+        Ok(texts.into_iter().next().map(|(_, piece)| piece).unwrap_or_default())
+    }
+
     /// Fetches one text of each of `uids` (ascending), as large as the budget allows.
     fn texts(
         &mut self,

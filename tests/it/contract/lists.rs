@@ -279,6 +279,7 @@ fn message(number: u64, now: postroom::domain::time::Timestamp) -> Message {
         deleted_at: None,
         provider_thread: None,
         thread_id: None,
+        body_stored: true,
         by_content: false,
         bounces: Vec::new(),
     }

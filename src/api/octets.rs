@@ -1,0 +1,122 @@
+//! The octets of messages: as they were synced, and of their attachments. From the store, or from the server where the
+//! store does not have them.
+
+use super::Api;
+use super::attachments::as_download;
+use super::caller::Caller;
+use super::path::at;
+use super::shown::visible;
+use crate::domain::mailbox::Mailbox;
+use crate::domain::message::{Message, RESOURCE};
+use crate::jsonapi::{ApiError, path_id};
+use crate::mime;
+use crate::store::{Store, get, raw, raw_chunk, raw_size};
+use crate::sync::on_demand::{Pieces, Unavailable};
+use actix_web::body::{BodyStream, SizedStream};
+use actix_web::{HttpResponse, web};
+use futures_util::stream::{Stream, try_unfold, unfold};
+use std::io;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Messages that are taken apart at the same time: each may lie in memory whole.
+static TURNS: Semaphore = Semaphore::const_new(2);
+/// A larger message is not taken apart on its way from the server, in octets.
+const WHOLE: usize = 64 << 20;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(at("/messages/{id}/raw").get(show_raw))
+        .service(at("/messages/{id}/attachments/{part}").get(show_attachment));
+}
+
+/// `GET /messages/{id}/raw`: the message as it was synced, octet for octet.
+async fn show_raw(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let message = message(&api, &caller, &id)?;
+    let mut response = HttpResponse::Ok();
+    as_download(&mut response, &format!("message-{}.eml", message.id), "message/rfc822");
+    if message.body_stored {
+        let size = raw_size(&api.store.read()?, message.id)?;
+        return Ok(response.body(SizedStream::new(size, chunks(api.store.clone(), message.id))));
+    }
+    let pieces = from_server(&api, message).await?;
+    let pieces = unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        let piece = piece.map(web::Bytes::from).map_err(|failure| io::Error::other(failure.explain()));
+        Some((piece, pieces))
+    });
+    Ok(response.body(BodyStream::new(pieces)))
+}
+
+/// `GET /messages/{id}/attachments/{part}`: what is attached, decoded.
+async fn show_attachment(
+    api: web::Data<Api>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (id, part) = path.into_inner();
+    let message = message(&api, &caller, &id)?;
+    let (number, listed) = (message.id, message.attachments.clone());
+    let attachment = part.parse().ok().and_then(|part: u32| listed.iter().find(|one| one.part == part));
+    let Some(attachment) = attachment else {
+        return Err(ApiError::not_found(&RESOURCE, format!("{number}/attachments/{part}")));
+    };
+    let _turn = TURNS.acquire().await;
+    let octets = if message.body_stored {
+        raw(&api.store.read()?, number)?.unwrap_or_default()
+    } else {
+        whole(from_server(&api, message).await?).await?
+    };
+    let part = attachment.part;
+    let content = web::block(move || mime::part_content(&octets, part)).await.ok().flatten();
+    let content = content.ok_or_else(|| ApiError::conflict("The attachment cannot be read; see /raw."))?;
+    let mut response = HttpResponse::Ok();
+    let name = attachment.name.clone().unwrap_or_else(|| format!("attachment-{part}"));
+    as_download(&mut response, &name, &attachment.content_type);
+    Ok(response.body(content))
+}
+
+fn message(api: &Api, caller: &Caller, id: &str) -> Result<Message, ApiError> {
+    visible(&api.store.read()?, caller, path_id(&RESOURCE, id)?)
+}
+
+/// One chunk at a time, each from a look of its own: a slow reader keeps no old state of the store alive.
+fn chunks(store: Store, id: u64) -> impl Stream<Item = Result<web::Bytes, io::Error>> {
+    try_unfold((store, 0_u32), move |(store, number)| async move {
+        match store.read().and_then(|snapshot| raw_chunk(&snapshot, id, number)) {
+            Ok(Some(octets)) => Ok(Some((web::Bytes::from(octets), (store, number + 1)))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        }
+    })
+}
+
+async fn from_server(api: &Api, message: Message) -> Result<Pieces, ApiError> {
+    let mailbox: Option<Mailbox> = get(&api.store.read()?, message.mailbox_id)?;
+    let (Some(sync), Some(mailbox)) = (&api.sync, mailbox) else { return Err(ApiError::busy(Duration::from_secs(30))) };
+    sync.octets(mailbox, message).await.map_err(|error| match error {
+        Unavailable::Busy => ApiError::busy(Duration::from_secs(5)),
+        Unavailable::Gone => ApiError::conflict(
+            "The octets of this message are not stored, and its server has it no longer where it was last seen. If it was \
+             moved there, sync the mailbox and try again.",
+        ),
+        Unavailable::Failed(failure) => ApiError::conflict(format!(
+            "The octets of this message are not stored, and its server could not be asked for them: {}",
+            failure.explain()
+        )),
+        Unavailable::Store(error) => error.into(),
+    })
+}
+
+/// All pieces together, within bounds.
+async fn whole(mut pieces: Pieces) -> Result<Vec<u8>, ApiError> {
+    let mut octets = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        let piece = piece.map_err(|failure| ApiError::conflict(failure.explain()))?;
+        if octets.len() + piece.len() > WHOLE {
+            return Err(ApiError::conflict("The message is too large to be taken apart here; see /raw."));
+        }
+        octets.extend_from_slice(&piece);
+    }
+    Ok(octets)
+}
