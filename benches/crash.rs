@@ -81,7 +81,7 @@ async fn fill(home: &Home) {
     assert!(store.close().await, "nobody else holds the store");
 }
 
-fn message(number: usize) -> Message {
+pub fn message(number: usize) -> Message {
     Message {
         id: 0,
         mailbox_id: 1,

@@ -24,6 +24,7 @@ mod mailings;
 mod mbsync;
 mod polls;
 mod reads;
+mod search;
 mod sending;
 mod start;
 mod usage;
@@ -46,7 +47,8 @@ mod support {
 
 use figures::Table;
 
-const SECTIONS: &[&str] = &["start", "creates", "reads", "mailings", "sending", "sync", "polls", "fleet", "crash"];
+const SECTIONS: &[&str] =
+    &["start", "creates", "reads", "mailings", "sending", "sync", "polls", "search", "fleet", "crash"];
 
 fn main() {
     // `cargo bench` adds `--bench`; `cargo test --benches` must not measure anything.
@@ -74,6 +76,7 @@ fn main() {
                 "sending" => sending::measure(&mut table).await,
                 "sync" => first_sync::measure(&mut table).await,
                 "polls" => polls::measure(&mut table).await,
+                "search" => search::measure(&mut table).await,
                 "fleet" => fleet::measure(&mut table).await,
                 _ => crash::measure(&mut table).await,
             }

@@ -60,6 +60,24 @@ impl Gate {
         Self::NotBefore { at, why, reason: reason.into() }
     }
 
+    /// The same with its time in the sentence: whoever reads only that knows when to look again.
+    fn with_its_time(self) -> Self {
+        match self {
+            Self::NotBefore { at, why, reason } => {
+                Self::NotBefore { at, why, reason: format!("{reason} The next one can go out at {at}.") }
+            }
+            other => other,
+        }
+    }
+
+    /// From when on mailings go out, if it is known and they do not go out now.
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::NotBefore { at, .. } => Some(*at),
+            Self::Go | Self::Hold { .. } => None,
+        }
+    }
+
     /// Why mailings wait; `None` when they do not.
     pub fn reason(&self) -> Option<&str> {
         match self {

@@ -132,6 +132,7 @@ async fn a_transient_refusal_is_tried_again_later_and_accepted_recipients_are_ne
     let waiting = postroom.until("mailings", mailing, |shown| shown["retryCount"] == 1).await;
     assert_eq!(waiting["state"], "scheduled");
     assert!(waiting["delayReason"].as_str().unwrap().contains("Greylisted"), "{waiting:#}");
+    assert_eq!(waiting["nextAttemptAt"], waiting["retryAt"]);
     assert!((240..=360).contains(&waiting["retryInterval"].as_u64().unwrap()), "{waiting:#}");
     assert_eq!(waiting["recipientOutcomes"][0]["state"], "accepted");
     assert_eq!(waiting["recipientOutcomes"][1]["state"], "waiting");
@@ -174,7 +175,10 @@ async fn a_limit_delays_and_says_so_and_holds_over_a_restart() {
     }
     postroom.until_state(mailings[1], "delivered").await;
     let delayed = postroom.until("mailings", mailings[2], |shown| shown["delayReason"].is_string()).await;
-    assert!(delayed["delayReason"].as_str().unwrap().contains("2 mailings per 3600 seconds"), "{delayed:#}");
+    let reason = delayed["delayReason"].as_str().unwrap();
+    assert!(reason.contains("2 mailings per 3600 seconds"), "{delayed:#}");
+    let next = delayed["nextAttemptAt"].as_str().expect("a time");
+    assert!(reason.ends_with(&format!("The next one can go out at {next}.")), "{delayed:#}");
     let health = postroom.until("mailboxes", mailbox, |shown| shown["sendState"] == "limited").await;
     assert!(health["nextSendAt"].is_string(), "{health:#}");
     let postroom = postroom.restart().await;
@@ -197,6 +201,7 @@ async fn a_disabled_mailbox_holds_what_is_queued_until_it_is_enabled() {
     let mailing = postroom.mailing(mailbox, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
     let held = postroom.until("mailings", mailing, |shown| shown["state"] == "scheduled").await;
     assert!(held["delayReason"].as_str().unwrap().contains("disabled"), "{held:#}");
+    assert!(held["nextAttemptAt"].is_null(), "nobody can know: {held:#}");
     assert_eq!(server.accepted().len(), 0);
     let document = json!({"data": {"type": "mailbox", "id": mailbox, "attributes": {"sendDisabled": false}}});
     postroom.client.patch(&format!("/api/v2/mailboxes/{mailbox}"), &document).await.expect(200);

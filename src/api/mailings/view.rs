@@ -8,6 +8,7 @@ use crate::domain::list::Filter;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Content, Mailing, RESOURCE, Recipient, RecipientKind};
 use crate::domain::resource::Resource;
+use crate::domain::time::Timestamp;
 use crate::jsonapi::{Permissions, etag};
 use crate::send::gate::{self, Question};
 use crate::store::{Reader, StoreError, content, get, status};
@@ -30,6 +31,7 @@ impl Shows for Mailing {
             self.recipients.iter().filter(|recipient| recipient.kind == kind).map(Recipient::to_string).collect()
         };
         let attempts = json!(self.attempts);
+        let delay = self.delay(api, reader)?;
         let headers: Map<String, Value> =
             content.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         let mut shown = json!({
@@ -42,7 +44,6 @@ impl Shows for Mailing {
             "clickCount": self.click_count,
             "clickedAt": self.clicked_at,
             "createdAt": self.created_at,
-            "delayReason": self.delay_reason(api, reader)?,
             "deliveredAt": self.delivered_at,
             "errorReason": self.error_reason,
             "fromAlias": content.from_alias,
@@ -76,6 +77,8 @@ impl Shows for Mailing {
             "variables": content.variables,
         });
         let mut shown = shown.as_object_mut().map(std::mem::take).unwrap_or_default();
+        shown.insert("delayReason".to_owned(), json!(delay.reason));
+        shown.insert("nextAttemptAt".to_owned(), json!(delay.next));
         for (name, value) in content.kept {
             shown.entry(name).or_insert(value);
         }
@@ -110,22 +113,23 @@ impl Shows for Mailing {
 
 impl Mailing {
     /// Why it waits, read from the same gate that decides: derived, never stored.
-    fn delay_reason(&self, api: &Api, reader: &impl Reader) -> Result<Option<String>, StoreError> {
+    fn delay(&self, api: &Api, reader: &impl Reader) -> Result<Delay, StoreError> {
         if let Some(doubt) = &self.doubt {
-            return Ok(Some(doubt.explain()));
+            return Ok(Delay { reason: Some(doubt.explain()), next: Some(doubt.next) });
         }
         if !self.state.waits() {
-            return Ok(None);
+            return Ok(Delay::default());
         }
         let now = api.store.runtime().clock.now();
-        let Some(mailbox) = get::<Mailbox>(reader, self.mailbox_id)? else { return Ok(None) };
+        let Some(mailbox) = get::<Mailbox>(reader, self.mailbox_id)? else { return Ok(Delay::default()) };
         if let Some(due) = self.due.filter(|due| *due > now) {
             let failed = self.attempts.iter().rev().find(|attempt| attempt.code.is_none_or(|code| code >= 400));
             let last = failed.map(|attempt| attempt.text.clone());
-            return Ok(match (self.retry_at, last) {
-                (Some(at), Some(text)) => Some(format!("The last try failed and is repeated at {at}: {text}")),
-                _ => Some(format!("It is scheduled for {due}.")),
-            });
+            let reason = match (self.retry_at, last) {
+                (Some(at), Some(text)) => format!("The last try failed and is repeated at {at}: {text}"),
+                _ => format!("It is scheduled for {due}."),
+            };
+            return Ok(Delay { reason: Some(reason), next: Some(due) });
         }
         let health = status(reader, mailbox.id)?;
         let question = Question {
@@ -135,8 +139,16 @@ impl Mailing {
             moment: api.store.moment(),
             outlook: &api.outlook,
         };
-        Ok(gate::ask(reader, &question)?.reason().map(str::to_owned))
+        let gate = gate::ask(reader, &question)?;
+        Ok(Delay { reason: gate.reason().map(str::to_owned), next: gate.opens_at() })
     }
+}
+
+/// Why a mailing waits, and until when.
+#[derive(Default)]
+struct Delay {
+    reason: Option<String>,
+    next: Option<Timestamp>,
 }
 
 fn outcome(recipient: &Recipient) -> Value {

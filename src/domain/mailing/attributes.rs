@@ -36,6 +36,7 @@ pub static RESOURCE: Resource = Resource {
         A::time("clickedAt", "The most recent click.").read_only().listed(),
         A::time("createdAt", "When the mailing was created.").read_only().listed(),
         A::text("delayReason", 1024, "Why the mailing waits, in a sentence.").read_only(),
+        A::time("nextAttemptAt", "When it is tried next, at the earliest; null while nobody can know.").read_only(),
         A::time("deliveredAt", "When the first recipient was accepted.").read_only().listed(),
         A::long_text("errorBacktrace", "Always null here.").read_only(),
         A::text("errorReason", 255, "Why the mailing failed, in a sentence.").read_only(),

@@ -146,7 +146,7 @@ pub(super) fn limits<R: Reader>(
     {
         gate = gate.or(spread(question, &slots, count)?);
     }
-    Ok(gate)
+    Ok(gate.with_its_time())
 }
 
 fn window<R: Reader>(

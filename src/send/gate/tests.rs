@@ -299,10 +299,11 @@ async fn a_providers_limit_counts_recipients_and_a_mailing_goes_only_if_all_of_i
     bench.send(5).await;
     assert_eq!(bench.ask_for(5), Gate::Go);
     let (wait, reason) = waits(&bench, &bench.ask_for(6));
-    assert_eq!(
-        (wait, reason.as_str()),
-        (23 * 3_600_000, "You've reached Microsoft 365's limit of 10000 recipients a day.")
+    let expected = format!(
+        "You've reached Microsoft 365's limit of 10000 recipients a day. The next one can go out at {}.",
+        bench.clock.now().plus(23 * HOUR)
     );
+    assert_eq!((wait, reason), (23 * 3_600_000, expected));
     // More than a day allows goes out alone rather than never.
     bench.clock.advance(24 * HOUR);
     assert_eq!(bench.ask_for(20_000), Gate::Go);
