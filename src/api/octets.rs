@@ -2,7 +2,7 @@
 //! store does not have them.
 
 use super::Api;
-use super::attachments::as_download;
+use super::attachments::{as_download, chunks};
 use super::caller::Caller;
 use super::path::at;
 use super::shown::visible;
@@ -10,11 +10,11 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Message, RESOURCE};
 use crate::jsonapi::{ApiError, path_id};
 use crate::mime;
-use crate::store::{Store, get, raw, raw_chunk, raw_size};
+use crate::store::{get, raw, raw_chunk, raw_size};
 use crate::sync::on_demand::{Pieces, Unavailable};
 use actix_web::body::{BodyStream, SizedStream};
 use actix_web::{HttpResponse, web};
-use futures_util::stream::{Stream, try_unfold, unfold};
+use futures_util::stream::unfold;
 use std::io;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -37,7 +37,8 @@ async fn show_raw(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     as_download(&mut response, &format!("message-{}.eml", message.id), "message/rfc822");
     if message.body_stored {
         let size = raw_size(&api.store.read()?, message.id)?;
-        return Ok(response.body(SizedStream::new(size, chunks(api.store.clone(), message.id))));
+        let octets = chunks(api.store.clone(), move |snapshot, number| raw_chunk(snapshot, message.id, number));
+        return Ok(response.body(SizedStream::new(size, octets)));
     }
     let pieces = from_server(&api, message).await?;
     let pieces = unfold(pieces, |mut pieces| async move {
@@ -78,17 +79,6 @@ async fn show_attachment(
 
 fn message(api: &Api, caller: &Caller, id: &str) -> Result<Message, ApiError> {
     visible(&api.store.read()?, caller, path_id(&RESOURCE, id)?)
-}
-
-/// One chunk at a time, each from a look of its own: a slow reader keeps no old state of the store alive.
-fn chunks(store: Store, id: u64) -> impl Stream<Item = Result<web::Bytes, io::Error>> {
-    try_unfold((store, 0_u32), move |(store, number)| async move {
-        match store.read().and_then(|snapshot| raw_chunk(&snapshot, id, number)) {
-            Ok(Some(octets)) => Ok(Some((web::Bytes::from(octets), (store, number + 1)))),
-            Ok(None) => Ok(None),
-            Err(error) => Err(io::Error::other(error.to_string())),
-        }
-    })
 }
 
 async fn from_server(api: &Api, message: Message) -> Result<Pieces, ApiError> {

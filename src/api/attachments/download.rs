@@ -5,7 +5,7 @@ use crate::api::caller::Caller;
 use crate::api::shown::visible;
 use crate::domain::attachment::{Attachment, RESOURCE, UNKNOWN_TYPE};
 use crate::jsonapi::{ApiError, path_id};
-use crate::store::{Store, attachment_chunk};
+use crate::store::{Snapshot, Store, StoreError, attachment_chunk};
 use actix_web::body::SizedStream;
 use actix_web::http::header::{self, Charset, ContentDisposition, DispositionParam, DispositionType, ExtendedValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
@@ -20,7 +20,8 @@ pub(super) async fn content(
     let attachment: Attachment = visible(&api.store.read()?, &caller, path_id(&RESOURCE, &id)?)?;
     let mut response = HttpResponse::Ok();
     as_download(&mut response, &attachment.name, &attachment.content_type);
-    Ok(response.body(SizedStream::new(attachment.size, chunks(api.store.clone(), attachment.id))))
+    let octets = chunks(api.store.clone(), move |snapshot, number| attachment_chunk(snapshot, attachment.id, number));
+    Ok(response.body(SizedStream::new(attachment.size, octets)))
 }
 
 /// The headers of something that is to be saved. Whatever it is, no browser renders it under our origin.
@@ -38,12 +39,15 @@ pub(in crate::api) fn as_download(response: &mut HttpResponseBuilder, name: &str
 }
 
 /// One chunk at a time, each from a look of its own: a slow reader keeps no old state of the store alive.
-fn chunks(store: Store, id: u64) -> impl Stream<Item = Result<web::Bytes, io::Error>> {
-    try_unfold((store, 0_u32), move |(store, number)| async move {
-        let found = store.read().and_then(|snapshot| attachment_chunk(&snapshot, id, number));
+pub(in crate::api) fn chunks(
+    store: Store,
+    chunk: impl Fn(&Snapshot, u32) -> Result<Option<Vec<u8>>, StoreError>,
+) -> impl Stream<Item = Result<web::Bytes, io::Error>> {
+    try_unfold((store, chunk, 0_u32), |(store, chunk, number)| async move {
+        let found = store.read().and_then(|snapshot| chunk(&snapshot, number));
         match found {
-            Ok(Some(octets)) => Ok(Some((web::Bytes::from(octets), (store, number + 1)))),
-            // Where the attachment went away meanwhile, fewer octets come than were announced, and the client sees it.
+            Ok(Some(octets)) => Ok(Some((web::Bytes::from(octets), (store, chunk, number + 1)))),
+            // Where what is read went away meanwhile, fewer octets come than were announced, and the client sees it.
             Ok(None) => Ok(None),
             Err(error) => Err(io::Error::other(error.to_string())),
         }

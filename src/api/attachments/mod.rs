@@ -19,7 +19,7 @@ use crate::domain::resource::Resource;
 use crate::jsonapi::{ApiError, Permissions, no_content, path_id};
 use crate::store::{Reader, StoreError, content, get, user_of_attachment};
 use actix_web::{HttpResponse, web};
-pub(super) use download::as_download;
+pub(super) use download::{as_download, chunks};
 use serde_json::{Map, Value, json};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
