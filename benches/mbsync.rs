@@ -30,6 +30,16 @@ impl Mbsync {
         start.elapsed()
     }
 
+    /// How much of the disk they take, in octets: whole blocks, as the file system counts.
+    pub fn octets(&self) -> u64 {
+        let inbox = self.home.path().join("near/INBOX");
+        let folders =
+            ["new", "cur"].into_iter().map(|folder| std::fs::read_dir(inbox.join(folder)).expect("a Maildir"));
+        let size =
+            |file: std::io::Result<std::fs::DirEntry>| file.and_then(|file| file.metadata()).map_or(0, |it| it.len());
+        folders.flatten().map(|file| size(file).next_multiple_of(4096)).sum()
+    }
+
     /// How many messages are there.
     pub fn stored(&self) -> usize {
         let inbox = self.home.path().join("near/INBOX");
