@@ -19,7 +19,7 @@ impl Record for Message {
         Index::by("mailbox.id", MESSAGES_BY_MAILBOX),
         Index::by("mailbox.id", MESSAGES_BY_RECEIPT).sorted("receivedAt"),
         Index::all_sorted("receivedAt", MESSAGES_BY_TIME),
-        Index::by("mailing.id", MESSAGES_BY_MAILING),
+        Index::by("mailing.id", MESSAGES_BY_MAILING).where_present(),
         Index::by("thread.id", MESSAGES_BY_THREAD),
     ];
     const COUNTER: &'static str = "messages";

@@ -183,7 +183,7 @@ impl Plan {
         let Some(field) = index.filter else { return Some((vec![None], rest)) };
         let (position, mut values) = rest.iter().enumerate().find_map(|(position, filter)| match &filter.test {
             Test::OneOf(values) if filter.field == field => Some((position, values.clone())),
-            Test::Null if filter.field == field => Some((position, vec![Scalar::Null])),
+            Test::Null if filter.field == field && !index.present => Some((position, vec![Scalar::Null])),
             _ => None,
         })?;
         values.sort();

@@ -16,21 +16,35 @@ pub struct Index {
     pub(super) table: Table,
     pub(super) filter: Option<&'static str>,
     pub(super) sort: Option<&'static str>,
+    /// Records whose filter field is null are not in it: for fields that most records do not have.
+    pub(super) present: bool,
 }
 
 impl Index {
     pub(super) const fn by(filter: &'static str, table: Table) -> Self {
-        Self { table, filter: Some(filter), sort: None }
+        Self { table, filter: Some(filter), sort: None, present: false }
     }
 
     /// All records in one order.
     pub(super) const fn all_sorted(sort: &'static str, table: Table) -> Self {
-        Self { table, filter: None, sort: Some(sort) }
+        Self { table, filter: None, sort: Some(sort), present: false }
     }
 
     pub(super) const fn sorted(mut self, sort: &'static str) -> Self {
         self.sort = Some(sort);
         self
+    }
+
+    /// Without the records that do not have the field.
+    pub(super) const fn where_present(mut self) -> Self {
+        self.present = true;
+        self
+    }
+
+    /// Whether a record has a row.
+    fn has(&self, record: &impl Record) -> bool {
+        let is_null = |field| record.field(field).is_none_or(|value| value == Scalar::Null);
+        !(self.present && self.filter.is_some_and(is_null))
     }
 
     pub(super) fn key(&self, record: &impl Record) -> Vec<u8> {
@@ -78,15 +92,17 @@ impl Work<'_> {
     /// Writes a record and its index rows; `before` is what the store held under its id.
     pub(super) fn put_record<R: Record>(&mut self, before: Option<&R>, after: &R) -> Result<(), StoreError> {
         for index in R::INDEXES {
-            let key = index.key(after);
+            let key = index.has(after).then(|| index.key(after));
             if let Some(before) = before {
                 let old = index.key(before);
-                if old == key {
+                if key.as_ref() == Some(&old) {
                     continue;
                 }
                 self.remove(index.table, &old)?;
             }
-            self.put(index.table, &key, &[])?;
+            if let Some(key) = key {
+                self.put(index.table, &key, &[])?;
+            }
         }
         self.put(R::TABLE, &Key::new().id(after.id()).build(), &encode(after)?)
     }

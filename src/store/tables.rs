@@ -101,7 +101,6 @@ tables! {
     /// (segment, word, message) → a block of words from that one on, with their messages.
     SEARCH_BLOCKS = "search.blocks";
     THREADS = "threads";
-    THREADS_BY_MAILBOX = "threads.mailbox";
     THREADS_BY_MAILBOX_TIME = "threads.lastMessageAt";
     THREADS_BY_TIME = "threads.time";
     /// (mailbox, hash of what ties messages together) → thread.

@@ -4,9 +4,7 @@
 use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, get};
-use super::tables::{
-    MESSAGES_BY_THREAD, THREAD_MARKS, THREADS, THREADS_BY_MAILBOX, THREADS_BY_MAILBOX_TIME, THREADS_BY_TIME, Table,
-};
+use super::tables::{MESSAGES_BY_THREAD, THREAD_MARKS, THREADS, THREADS_BY_MAILBOX_TIME, THREADS_BY_TIME, Table};
 use super::{StoreError, Work};
 use crate::domain::message::Message;
 use crate::domain::thread::{Thread, marks};
@@ -15,7 +13,6 @@ use ring::digest::{SHA256, digest};
 impl Record for Thread {
     const TABLE: Table = THREADS;
     const INDEXES: &'static [Index] = &[
-        Index::by("mailbox.id", THREADS_BY_MAILBOX),
         Index::by("mailbox.id", THREADS_BY_MAILBOX_TIME).sorted("lastMessageAt"),
         Index::all_sorted("lastMessageAt", THREADS_BY_TIME),
     ];
@@ -55,7 +52,8 @@ impl Work<'_> {
             self.put_record(Some(&before), &after)?;
             after.id
         } else {
-            let thread = Thread { id: self.next_id(Thread::COUNTER)?, ..Thread::of(message) };
+            // A message begins one thread at most, which has its number.
+            let thread = Thread { id: message.id, ..Thread::of(message) };
             self.put_record(None, &thread)?;
             thread.id
         };
