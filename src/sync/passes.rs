@@ -16,9 +16,11 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::message::FolderCursor;
 use crate::store::{Snapshot, cursor, stale_places};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,8 @@ const TURN: Duration = Duration::from_mins(1);
 const STRETCH: Duration = Duration::from_secs(30);
 /// A folder that is numbered anew more often than this in a row is left alone.
 const RENUMBERED: u32 = 5;
+/// Batches that are fetched and not committed yet.
+const UNDER_WAY: usize = 2;
 /// Progress is told in so many steps.
 const STEPS: u64 = 20;
 
@@ -207,8 +211,9 @@ impl Visit<'_> {
         until: Option<Duration>,
         mut progress: Option<Progress>,
     ) -> Result<Option<Reached>, Failure> {
-        // While one batch is being committed the next one is fetched; commits stay in order.
-        let mut committing: Option<JoinHandle<Result<usize, Failure>>> = None;
+        // While one batch is being committed the next one is parsed and the one after that fetched; commits stay in order.
+        let mut under_way: VecDeque<JoinHandle<Result<usize, Failure>>> = VecDeque::new();
+        let mut before = None;
         loop {
             let mut ends = self.leave.ends();
             if until.is_some_and(|until| self.leave.has_moved.get() && self.parts.runtime.clock.elapsed() >= until) {
@@ -216,7 +221,9 @@ impl Visit<'_> {
             }
             let batch = if ends.is_some() { Ok(None) } else { self.source.next_batch() };
             // Whatever became of the next one: what was fetched is stored before the sync ends.
-            if let Some(commit) = committing.take() {
+            let left = if matches!(batch, Ok(Some(_))) { UNDER_WAY - 1 } else { 0 };
+            while under_way.len() > left {
+                let Some(commit) = under_way.pop_front() else { break };
                 *self.new += finish(self.parts, commit)?;
             }
             let Some(batch) = batch? else { return Ok(ends) };
@@ -225,7 +232,9 @@ impl Visit<'_> {
             let (mailbox, fetched, remaining) = (origin.mailbox, batch.messages.len(), batch.remaining);
             tracing::debug!(mailbox, folder = origin.title, fetched, remaining, "a batch");
             let cursor = FolderCursor { renumbered, generation, ..batch.cursor.clone() };
-            committing = Some(commit(self.parts, origin.clone(), Batch { cursor, ..batch }, event));
+            let (done, is_done) = oneshot::channel();
+            let order = (before.replace(is_done), done);
+            under_way.push_back(commit(self.parts, origin.clone(), Batch { cursor, ..batch }, event, order));
         }
     }
 
@@ -302,12 +311,13 @@ impl Progress {
     }
 }
 
-/// Parses and commits a batch while the next one is fetched.
+/// Parses a batch, and commits it once the one before it is committed: never without, as its cursor stands for both.
 fn commit(
     parts: &Arc<Parts>,
     origin: Origin,
     batch: Batch,
     event: Option<Event>,
+    (before, done): (Option<oneshot::Receiver<()>>, oneshot::Sender<()>),
 ) -> JoinHandle<Result<usize, Failure>> {
     let (store, tasks, mailbox) = (parts.store.clone(), parts.tasks.clone(), origin.mailbox);
     parts.handle.spawn(async move {
@@ -316,6 +326,11 @@ fn commit(
             (Ready::of(new, batch.known, batch.cursor), origin)
         });
         let (ready, origin) = preparing.await.map_err(|panic| panicked(mailbox, &panic.to_string()))?;
+        if let Some(before) = before
+            && before.await.is_err()
+        {
+            return Err(Failure::temporary(Stage::Store, "An earlier batch could not be stored."));
+        }
         let committed = store.write_patiently(move |work| {
             let new = ingest::commit(work, &origin, &ready)?;
             if let Some(event) = event.clone().filter(|_| ingest::is_current(work, &origin).unwrap_or(false)) {
@@ -323,7 +338,10 @@ fn commit(
             }
             Ok(new)
         });
-        committed.await.map_err(|error| store_failure(&error))
+        let new = committed.await.map_err(|error| store_failure(&error))?;
+        // Perhaps nothing follows.
+        let _ = done.send(());
+        Ok(new)
     })
 }
 
