@@ -62,11 +62,12 @@ async fn show_attachment(
     let Some(attachment) = attachment else {
         return Err(ApiError::not_found(&RESOURCE, format!("{number}/attachments/{part}")));
     };
+    // A slow server must not hold a turn that others wait for.
+    let fetched = if message.body_stored { None } else { Some(whole(from_server(&api, message).await?).await?) };
     let _turn = TURNS.acquire().await;
-    let octets = if message.body_stored {
-        raw(&api.store.read()?, number)?.unwrap_or_default()
-    } else {
-        whole(from_server(&api, message).await?).await?
+    let octets = match fetched {
+        Some(octets) => octets,
+        None => raw(&api.store.read()?, number)?.unwrap_or_default(),
     };
     let part = attachment.part;
     let content = web::block(move || mime::part_content(&octets, part)).await.ok().flatten();

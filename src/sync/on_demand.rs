@@ -9,7 +9,7 @@ use crate::connect::Connector;
 use crate::connect::caps::{Permit, Purpose};
 use crate::connect::credential::Draft;
 use crate::connect::imap::{Asked, ImapLimits, ImapSession};
-use crate::domain::failure::{Failure, Stage};
+use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::Message;
 use crate::domain::stages::Stages;
@@ -17,7 +17,10 @@ use crate::store::{StoreError, places_list};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How many messages are fetched at the same time.
 const AT_ONCE: usize = 4;
@@ -28,6 +31,8 @@ const AHEAD: usize = 2;
 /// How often, and how many times, it is looked whether there is a place.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 100;
+/// A reader who takes nothing for so long is left.
+const STALLED: Duration = Duration::from_mins(1);
 /// How long it may take to reach the message, and altogether.
 const STEP: Duration = Duration::from_secs(30);
 const TIME: Duration = Duration::from_mins(15);
@@ -147,6 +152,7 @@ impl Errand {
         found: oneshot::Sender<Result<(), Unavailable>>,
         octets: &mpsc::Sender<Result<Vec<u8>, Failure>>,
     ) {
+        let cancel = limits.cancel.clone();
         let opened = self.connector.open_imap(&Draft::stored(&self.mailbox), &mut Stages::new(), limits);
         let mut session = match opened {
             Ok((session, _)) => session,
@@ -156,7 +162,7 @@ impl Errand {
             Ok(Some(uid)) => {
                 // Whoever asked may have left.
                 if found.send(Ok(())).is_ok() {
-                    self.pass_on(&mut session, uid, octets);
+                    self.pass_on(&mut session, uid, octets, &cancel);
                 }
             }
             Ok(None) => drop(found.send(Err(Unavailable::Gone))),
@@ -187,20 +193,54 @@ impl Errand {
         Ok(None)
     }
 
-    fn pass_on(&self, session: &mut ImapSession, uid: u32, octets: &mpsc::Sender<Result<Vec<u8>, Failure>>) {
-        let mut from = 0;
-        loop {
-            let piece = session.piece(uid, from, PIECE);
-            let (length, is_end) = match &piece {
-                Ok(piece) => (piece.len() as u64, (piece.len() as u64) < u64::from(PIECE)),
-                Err(_) => (0, true),
+    fn pass_on(
+        &self,
+        session: &mut ImapSession,
+        uid: u32,
+        octets: &mpsc::Sender<Result<Vec<u8>, Failure>>,
+        cancel: &CancellationToken,
+    ) {
+        let runtime = Handle::current();
+        // A reader that has left needs no more, and one that has stalled must not hold the place of others.
+        let give = |piece| {
+            let sent = async {
+                tokio::select! {
+                    () = cancel.cancelled() => false,
+                    sent = timeout(STALLED, octets.send(piece)) => sent.is_ok_and(|sent| sent.is_ok()),
+                }
             };
-            from += length;
-            let is_more = !is_end && from <= self.message.size.saturating_add(u64::from(PIECE));
-            // A reader that has left needs no more.
-            if octets.blocking_send(piece).is_err() || !is_more {
-                return;
+            runtime.block_on(sent)
+        };
+        let mut from = 0;
+        while from != self.message.size {
+            match session.piece(uid, from, PIECE) {
+                Ok(piece) if piece.is_empty() => {
+                    if let Err(failure) = is_still_there(session, uid) {
+                        give(Err(failure));
+                    }
+                    return;
+                }
+                Ok(piece) => {
+                    from += piece.len() as u64;
+                    if !give(Ok(piece)) {
+                        return;
+                    }
+                }
+                Err(failure) => {
+                    give(Err(failure));
+                    return;
+                }
             }
         }
     }
+}
+
+/// Nothing more came, and less than was announced: some servers only estimate sizes, and some messages go while they
+/// are read.
+fn is_still_there(session: &mut ImapSession, uid: u32) -> Result<(), Failure> {
+    if session.facts(&[uid], Asked::default())?.is_empty() {
+        let sentence = "The message was removed from its server while it was being read.";
+        return Err(Failure::new(FailureKind::Permanent, Scope::Mailbox, Stage::Fetch, sentence));
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use crate::peers::dovecot::{self, Dovecot};
 use crate::support::client::{Answer, Client, Request};
 use crate::support::instance::Instance;
 use postroom::config::{ByteSize, Config};
-use postroom::mailserver::{Act, Count, MailServer, Options, Point, Rule};
+use postroom::mailserver::{Act, Count, Gate, MailServer, Options, Point, Rule};
 use postroom::store::look_through;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -133,7 +133,7 @@ async fn what_is_not_stored_comes_from_dovecot() {
 async fn what_was_forgotten_comes_from_the_server_unless_it_is_another_message() {
     let server = server().await;
     let postroom = Instance::start().await;
-    postroom.mailbox(ANN, settings(&server)).await;
+    let mailbox = postroom.mailbox(ANN, settings(&server)).await;
     let message = message(&postroom).await;
     let path = format!("/api/v2/messages/{}", message["id"]);
     let attachment = format!("{path}/attachments/{}", message["attributes"]["attachments"][1]["part"]);
@@ -149,6 +149,28 @@ async fn what_was_forgotten_comes_from_the_server_unless_it_is_another_message()
     let cut = server.script(Rule::new(Point::ImapFetchLiteral, Act::Drop).count(Count::Nth(2)));
     assert!(client.try_send(get(&format!("{path}/raw"))).await.is_err());
     server.clear(cut);
+    // Removed by somebody else after its first piece: what came is not taken for the whole.
+    let gate = Gate::new();
+    let second = server.script(Rule::new(Point::ImapFetchLiteral, Act::Hold(gate.clone())).count(Count::Nth(2)));
+    let raw = format!("{path}/raw");
+    let reading = client.try_send(get(&raw));
+    let removing = async {
+        gate.arrived(1).await;
+        server.remove(ANN, "INBOX", &[1]).expect("Ann has an inbox");
+        gate.open();
+    };
+    let (answer, ()) = tokio::join!(reading, removing);
+    assert!(answer.is_err(), "{} octets of {}", answer.map_or(0, |answer| answer.octets.len()), large().len());
+    server.clear(second);
+    server.append(ANN, "INBOX", &large()).expect("Ann has an inbox");
+    postroom.client.act(&format!("/api/v2/mailboxes/{mailbox}/actions/sync")).await.expect(200);
+    for _ in 0..600 {
+        if client.send(get(&raw)).await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    forget_bodies(&postroom).await;
     // Nobody can log in.
     let refused = server.script(Rule::new(Point::ImapLogin, Act::Reply("{tag} NO [AUTHENTICATIONFAILED] no".into())));
     let answer = client.get(&format!("{path}/raw")).await.expect(409);
@@ -162,7 +184,7 @@ async fn what_was_forgotten_comes_from_the_server_unless_it_is_another_message()
     let answer = client.get(&format!("{path}/raw")).await.expect(409);
     let detail = answer.json["errors"][0]["detail"].as_str().expect("a detail");
     assert!(detail.contains("no longer where it was last seen"), "{detail}");
-    server.remove(ANN, "INBOX", &[1]).expect("Ann has an inbox");
+    server.remove(ANN, "INBOX", &[1, 2]).expect("Ann has an inbox");
     client.get(&attachment).await.expect(409);
     postroom.stop().await;
     server.stop().await;
