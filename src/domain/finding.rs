@@ -41,6 +41,7 @@ impl Consequences {
         // Nothing comes back before it left, nor in the future.
         let at = at.max(mailing.created_at).min(now);
         let mut after = mailing.clone();
+        after.came_back(now);
         let mut found = Self::default();
         match finding {
             Finding::Reply => {
@@ -91,17 +92,9 @@ impl Consequences {
     }
 }
 
-/// Whether a server has taken the mail for a recipient, or may have.
-fn was_handed_over(mailing: &Mailing, recipient: &Recipient) -> bool {
-    match &recipient.outcome {
-        Some(_) => recipient.is_accepted(),
-        None => mailing.attempt.is_some() || mailing.doubt.is_some(),
-    }
-}
-
 /// Marks the recipients whom it did not reach; those to be suppressed. `None` if none of them is this mailing's.
 fn bounced(after: &mut Mailing, bounces: &[Bounce], at: Timestamp, now: Timestamp) -> Option<Vec<Suppression>> {
-    let handed_over: Vec<bool> = after.recipients.iter().map(|recipient| was_handed_over(after, recipient)).collect();
+    let handed_over: Vec<bool> = after.recipients.iter().map(|recipient| after.may_have_reached(recipient)).collect();
     let is_alone = after.recipients.len() == 1;
     let (mut concerned, mut suppressions) = (false, Vec::new());
     for bounce in bounces {
@@ -119,16 +112,20 @@ fn bounced(after: &mut Mailing, bounces: &[Bounce], at: Timestamp, now: Timestam
                 let suppression = Suppression::new(&recipient.address, Reason::HardBounce, "report", now);
                 suppressions.push(suppression.mailing(after.id));
             }
-            if let Some(outcome) = &mut recipient.outcome
-                && outcome.state == RecipientState::Accepted
-            {
-                let answer = if bounce.text.is_empty() { outcome.answer.clone() } else { Some(bounce.text.clone()) };
-                *outcome = Outcome { state: RecipientState::Bounced, at, answer };
+            let outcome = recipient.outcome.as_ref();
+            // One that is in doubt was accepted, or it could not have come back.
+            if outcome.is_none_or(|outcome| outcome.state == RecipientState::Accepted) {
+                let said = Some(bounce.text.clone()).filter(|text| !text.is_empty());
+                let answer = said.or_else(|| outcome?.answer.clone());
+                recipient.outcome = Some(Outcome { state: RecipientState::Bounced, at, answer });
             }
         }
     }
     if !concerned {
         return None;
+    }
+    if after.waiting().next().is_none() {
+        after.has_left(now);
     }
     after.bounced_at = after.bounced_at.or(Some(at));
     if after.has_bounced_entirely() {
@@ -140,7 +137,7 @@ fn bounced(after: &mut Mailing, bounces: &[Bounce], at: Timestamp, now: Timestam
 /// The recipients who complained; `None` if somebody is named and is not this mailing's.
 fn complaining<'m>(mailing: &'m Mailing, named: &[String]) -> Option<Vec<&'m Recipient>> {
     let handed_over: Vec<&Recipient> =
-        mailing.recipients.iter().filter(|recipient| was_handed_over(mailing, recipient)).collect();
+        mailing.recipients.iter().filter(|recipient| mailing.may_have_reached(recipient)).collect();
     if named.is_empty() {
         let is_alone = mailing.recipients.len() == 1;
         return match handed_over.as_slice() {

@@ -149,6 +149,66 @@ fn what_comes_back_before_the_delivery_is_recorded_counts_with_it() {
     assert_eq!(delivered.state, State::Replied);
     let found = of(&under_way, &Finding::Bounce(&[bounce("a@x.example", UNKNOWN)])).unwrap();
     assert_eq!((after(&found).state, suppressed(&found)), (State::Delivering, vec!["a@x.example"]));
+    let mut delivered = after(&found).clone();
+    delivered.apply(Trigger::Deliver, now);
+    assert_eq!(delivered.state, State::Bounced);
+    // Nothing had been handed over yet.
+    under_way.attempt.as_mut().unwrap().phase = crate::domain::mailing::Phase::Connecting;
+    assert_eq!(of(&under_way, &Finding::Bounce(&[bounce("a@x.example", UNKNOWN)])), None);
+}
+
+/// One that is in doubt, refused for `c`, or waits to be sent again after a doubt.
+fn doubtful(asked: bool, recipients: &[(&str, &str)]) -> Mailing {
+    let mut mailing = mailing(if asked { "delivering" } else { "scheduled" }, recipients);
+    let refusal = json!({"kind": "temporary", "scope": "recipient", "stage": "rcptTo", "sentence": "Later."});
+    let doubt = serde_json::from_value(json!({
+        "since": NOW, "cause": "silence", "next": "2026-01-05T12:05:00Z", "refused": [["c@x.example", refusal]],
+    }));
+    if asked {
+        mailing.doubt = Some(doubt.unwrap());
+    } else {
+        mailing.due = Some(moment("2026-01-05T12:05:00Z"));
+        mailing.doubted = Some(doubt.unwrap());
+    }
+    mailing
+}
+
+#[test]
+fn what_comes_back_ends_a_doubt_and_whoever_it_names_has_it() {
+    let names_b = [bounce("b@x.example", UNKNOWN)];
+    let everybody = [("a@x.example", "-"), ("b@x.example", "-"), ("c@x.example", "-")];
+    let opt_out = Finding::OptOut { address: "a@x.example", source: "mail" };
+    for finding in [Finding::Reply, Finding::Bounce(&names_b), Finding::Complaint(&[]), opt_out] {
+        let found = of(&doubtful(true, &everybody), &finding).unwrap();
+        let doubt = after(&found).doubt.as_ref().unwrap();
+        assert!(doubt.proved && doubt.next == moment(NOW), "{finding:?}");
+        // One that is to be sent again need not wait for that.
+        let found = of(&doubtful(false, &everybody), &finding).unwrap();
+        assert!(
+            after(&found).doubted.as_ref().unwrap().proved && after(&found).due == Some(moment(NOW)),
+            "{finding:?}"
+        );
+    }
+    let found = of(&doubtful(true, &everybody), &Finding::Bounce(&names_b)).unwrap();
+    let states: Vec<_> = after(&found).recipients.iter().map(|one| one.outcome.as_ref().map(|one| one.state)).collect();
+    assert_eq!(states, [None, Some(RecipientState::Bounced), None]);
+    assert_eq!(suppressed(&found), ["b@x.example"]);
+}
+
+#[test]
+fn what_a_doubt_is_not_about_does_not_end_it() {
+    // It names one whom the server had refused.
+    let one = doubtful(true, &[("c@x.example", "-")]);
+    assert_eq!(of(&one, &Finding::Bounce(&[bounce("c@x.example", UNKNOWN)])), None);
+    // An earlier attempt was accepted for one: the reply may be to that.
+    let two = doubtful(true, &[("a@x.example", "accepted"), ("b@x.example", "-")]);
+    let found = of(&two, &Finding::Reply).unwrap();
+    assert!(!after(&found).doubt.as_ref().unwrap().proved);
+    let found = of(&two, &Finding::Bounce(&[bounce("a@x.example", UNKNOWN)])).unwrap();
+    assert!(!after(&found).doubt.as_ref().unwrap().proved);
+    // It does where it names everybody who is left.
+    let found = of(&two, &Finding::Bounce(&[bounce("b@x.example", UNKNOWN)])).unwrap();
+    assert!(after(&found).doubt.as_ref().unwrap().proved && after(&found).waiting().next().is_none());
 }
 
 #[test]

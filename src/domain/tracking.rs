@@ -64,7 +64,11 @@ impl Visit<'_> {
 impl Mailing {
     /// Whether a visit at `now` comes too soon after the delivery to be a person's.
     fn too_soon(&self, now: Timestamp) -> bool {
-        self.state == State::Delivering || self.delivered_at.is_some_and(|at| now.millis_since(at) < TOO_SOON)
+        let soon_after = |at: Timestamp| now.millis_since(at) < TOO_SOON;
+        match &self.doubt {
+            Some(doubt) => soon_after(doubt.since),
+            None => self.state == State::Delivering || self.delivered_at.is_some_and(soon_after),
+        }
     }
 
     /// Counts an open; `false` if it is none. Moves the state as the table allows.
@@ -72,6 +76,7 @@ impl Mailing {
         if !self.track_opens || visit.is_a_machine() || self.too_soon(now) {
             return false;
         }
+        self.came_back(now);
         self.open_count = self.open_count.saturating_add(1);
         self.opened_at = Some(now);
         self.updated_at = now;
@@ -84,6 +89,7 @@ impl Mailing {
         if !self.track_links || visit.is_a_machine() || self.too_soon(now) {
             return false;
         }
+        self.came_back(now);
         self.click_count = self.click_count.saturating_add(1);
         self.clicked_at = Some(now);
         self.updated_at = now;

@@ -14,7 +14,7 @@ use crate::domain::failure::{Failure, FailureKind, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{
     Answer, AttemptRecord, Cause, Circumstances, CopyState, Doubt, Mailing, Recipient, RecipientState, Resolution,
-    SentCopy,
+    SentCopy, State, Trigger,
 };
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Work, get, message_by_identity, status};
@@ -22,13 +22,19 @@ use crate::store::{StoreError, Work, get, message_by_identity, status};
 const HELD: &str = "Nobody can tell whether the server accepted this mailing, and the mailbox's doubtPolicy is hold. Retry it to send it again.";
 const TWICE: &str = "Twice the server gave no answer after the end of the message; it may have been delivered. Retry it to send it again.";
 const FOUND: &str = "The message was found in the mailbox: the server had accepted it.";
+const CAME_BACK: &str = "Something came back that only this message can have caused: the server had accepted it.";
 const NOT_FOUND: &str =
     "The server files what it accepts in the sent folder, and this message is not there: it was not sent.";
 const SENT_AGAIN: &str =
     "Nobody can tell whether the server accepted the message; it is sent again with the same Message-ID (doubtPolicy).";
 
 /// The doubt of a mailing begins: where there is nobody to ask, it ends at once.
-pub(super) fn begin(work: &mut Work, mailing: &mut Mailing) -> Result<(), StoreError> {
+pub(super) fn begin(work: &mut Work, mailing: &mut Mailing, doubt: Doubt) -> Result<(), StoreError> {
+    let proved = doubt.proved;
+    mailing.doubt = Some(doubt);
+    if proved {
+        return answered(work, mailing, Answer::CameBack);
+    }
     if askable(work, mailing)?.is_some() {
         mailing.updated_at = work.now();
         // No state changes, and yet there is something to do.
@@ -51,12 +57,15 @@ fn askable(work: &Work, mailing: &Mailing) -> Result<Option<Mailbox>, StoreError
 /// Asks about one mailing and applies what follows.
 pub(super) async fn ask(parts: &Parts, folder: &mut SentFolder, mailing: &Mailing) -> Result<(), StoreError> {
     let failpoints = &parts.runtime.failpoints;
-    let Some(since) = mailing.doubt.as_ref().map(|doubt| doubt.since) else { return Ok(()) };
+    let Some(doubt) = mailing.doubt.as_ref() else { return Ok(()) };
+    let (since, proved) = (doubt.since, doubt.proved);
     failpoints.pass("doubt.before_ask").await;
     let identity = format!("<{}>", mailing.message_id);
     let synced = message_by_identity(&parts.store.read()?, mailing.mailbox_id, &identity)?;
     // Message-IDs cannot be guessed: whoever has one has the message, or an answer of the server that has it.
-    let (answer, in_folder) = if synced.is_some() {
+    let (answer, in_folder) = if proved {
+        (Answer::CameBack, false)
+    } else if synced.is_some() {
         (Answer::Present, false)
     } else {
         match folder.has(parts, &mailing.message_id).await {
@@ -75,14 +84,18 @@ pub(super) async fn ask(parts: &Parts, folder: &mut SentFolder, mailing: &Mailin
         .store
         .write_patiently(move |work| {
             let Some(before) = work.mailing(id)? else { return Ok::<_, StoreError>(()) };
-            if before.doubt.as_ref().is_none_or(|doubt| doubt.since != since) {
-                return Ok(());
-            }
+            let Some(doubt) = before.doubt.as_ref().filter(|doubt| doubt.since == since) else { return Ok(()) };
             if in_folder {
                 sent_copy::learn(work, before.mailbox_id, true)?;
             }
             let mut mailing = before.clone();
-            let answer = if askable(work, &mailing)?.is_some() { answer } else { Answer::Nowhere };
+            let answer = if doubt.proved {
+                Answer::CameBack
+            } else if askable(work, &mailing)?.is_some() {
+                answer
+            } else {
+                Answer::Nowhere
+            };
             answered(work, &mut mailing, answer)?;
             save(work, &before, mailing)
         })
@@ -113,8 +126,13 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
             mailing.doubt = Some(doubt);
         }
         Resolution::Delivered => {
-            note(FOUND);
-            deliver(work, mailing, &doubt, now)?;
+            let proof = if answer == Answer::Present { FOUND } else { CAME_BACK };
+            note(proof);
+            if answer == Answer::Present {
+                // It is there already.
+                mailing.sent_copy.get_or_insert(SentCopy { state: CopyState::Found, ..SentCopy::wanted(now) });
+            }
+            deliver(work, mailing, &doubt, proof)?;
         }
         Resolution::NotSent => {
             note(NOT_FOUND);
@@ -131,24 +149,49 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
                 let wait = Backoff::MAILING.wait(1, work.runtime().random.below(401));
                 again(mailing, now, now.plus(wait));
                 mailing.retry_at = mailing.due;
+                mailing.retry_interval = Some(wait.as_secs());
             } else {
                 requeue(mailing, now);
             }
+            mailing.doubted = Some(doubt);
         }
-        Resolution::Hold => give_up(mailing, now, HELD),
-        Resolution::GiveUp => give_up(mailing, now, TWICE),
+        Resolution::Hold => {
+            give_up(mailing, now, HELD);
+            mailing.doubted = Some(doubt);
+        }
+        Resolution::GiveUp => {
+            give_up(mailing, now, TWICE);
+            mailing.doubted = Some(doubt);
+        }
     }
     Ok(())
 }
 
-fn deliver(work: &mut Work, mailing: &mut Mailing, doubt: &Doubt, now: Timestamp) -> Result<(), StoreError> {
-    accept(mailing, &doubt.refused, now, FOUND);
-    // It is there already.
-    mailing.sent_copy.get_or_insert(SentCopy { state: CopyState::Found, ..SentCopy::wanted(now) });
+fn deliver(work: &mut Work, mailing: &mut Mailing, doubt: &Doubt, proof: &str) -> Result<(), StoreError> {
+    let now = work.now();
+    accept(mailing, &doubt.refused, now, proof);
+    sent_copy::want(work, mailing)?;
     let retries = max_retries(work, mailing.mailbox_id)?;
     let random = work.runtime().random.clone();
     conclude(mailing, deferred(&doubt.refused), now, &*random, retries);
     Ok(())
+}
+
+/// What waits to be sent again although the first time was proved in the meantime: it is done with, for everybody whom
+/// that was for. `false` where nothing of the kind has come back.
+pub(super) fn settled_by_proof(work: &mut Work, before: &Mailing) -> Result<bool, StoreError> {
+    let mut mailing = before.clone();
+    let Some(doubt) = mailing.doubted.take_if(|doubt| doubt.proved) else { return Ok(false) };
+    let now = work.now();
+    if mailing.state == State::Scheduled {
+        mailing.apply(Trigger::Queue, now);
+    }
+    mailing.apply(Trigger::Start, now);
+    mailing.retry_at = None;
+    mailing.attempts.push(AttemptRecord::note(now, Stage::FinalDot, CAME_BACK));
+    deliver(work, &mut mailing, &doubt, CAME_BACK)?;
+    save(work, before, mailing)?;
+    Ok(true)
 }
 
 /// A server that takes messages and neither answers nor delivers is tried as often as any other that fails.
@@ -170,7 +213,7 @@ fn not_sent(work: &mut Work, mailing: &mut Mailing, cause: Cause, now: Timestamp
 fn give_up(mailing: &mut Mailing, now: Timestamp, reason: &str) {
     if mailing.recipients.iter().any(Recipient::is_accepted) {
         finish_recipients(mailing, None, RecipientState::Failed, now, reason);
-        mailing.apply(crate::domain::mailing::Trigger::Deliver, now);
+        mailing.apply(Trigger::Deliver, now);
     } else {
         fail(mailing, now, reason);
     }

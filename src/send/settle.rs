@@ -67,9 +67,9 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
             if failure.kind == FailureKind::Doubt {
-                mailing.doubt = Some(Doubt { slot, ..Doubt::new(Cause::Silence, now, report.refused.clone()) });
-                doubt::begin(work, &mut mailing)?;
-            } else if report.spared {
+                let doubt = Doubt::new(Cause::Silence, now, report.refused.clone());
+                doubt::begin(work, &mut mailing, Doubt { slot, proved: attempt.proved, ..doubt })?;
+            } else if report.spared || before.doubted.as_ref().is_some_and(|doubt| doubt.proved) {
                 requeue(&mut mailing, now);
             } else {
                 after_failure(work, &mut mailing, failure, attempt.started_at)?;
@@ -170,8 +170,8 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
                 "Postroom stopped while the message was being handed over; the server may have accepted it.",
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
-            mailing.doubt = Some(Doubt { slot: Some(slot), ..Doubt::new(Cause::Stop, now, attempt.refused.clone()) });
-            doubt::begin(work, &mut mailing)?;
+            let doubt = Doubt::new(Cause::Stop, now, attempt.refused.clone());
+            doubt::begin(work, &mut mailing, Doubt { slot: Some(slot), proved: attempt.proved, ..doubt })?;
         }
         _ => {
             work.free_slot(mailing.mailbox_id, mailing.id)?;

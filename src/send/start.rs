@@ -1,5 +1,6 @@
 //! The commit that starts an attempt: the mailing is under way, its slot is taken, its composed inputs are frozen.
 
+use super::doubt;
 use super::gate::{self, Gate, Question, Why};
 use super::outlook::Outlook;
 use super::screen::{deliver, screened};
@@ -57,6 +58,9 @@ pub(super) fn take_next(
         let Some(before) = work.mailing(id)? else {
             return Err(StoreError::Corrupt(format!("mailing {id} is due and does not exist")));
         };
+        if doubt::settled_by_proof(work, &before)? {
+            continue;
+        }
         let expires = before.wanted_at().plus(expire_after);
         if now > expires {
             expire(work, &before, expire_after)?;
@@ -105,7 +109,8 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
     mailing.apply(Trigger::Start, now);
     mailing.retry_at = None;
     let number = mailing.attempt.as_ref().map_or(mailing.retry_count + 1, |attempt| attempt.number + 1);
-    mailing.attempt = Some(Attempt { number, started_at: now, phase: Phase::Connecting, refused: Vec::new() });
+    mailing.attempt =
+        Some(Attempt { number, started_at: now, phase: Phase::Connecting, refused: Vec::new(), proved: false });
     let recipients = u64::try_from(mailing.waiting().count()).unwrap_or(u64::MAX);
     work.hold_slot(mailbox.id, mailing.id, recipients)?;
     let mut content = content(work, mailing.id)?;
@@ -187,6 +192,10 @@ pub(super) fn enter_data_phase(
     refused: &[(String, Failure)],
 ) -> Result<bool, StoreError> {
     let Some(before) = work.mailing(mailing)? else { return Ok(false) };
+    if before.doubted.as_ref().is_some_and(|doubt| doubt.proved) {
+        // It has been found out since this attempt began that there is nothing to send again.
+        return Ok(false);
+    }
     let mut after = before.clone();
     match &mut after.attempt {
         Some(under_way) if under_way.number == attempt => {

@@ -7,7 +7,7 @@ use crate::support::instance::Instance;
 use crate::support::server::Server;
 use crate::unsubscribe::{field, mail_server, opt_out_path, sending};
 use postroom::domain::link::{Link, Purpose};
-use postroom::mailserver::{MailServer, Options, Recipients};
+use postroom::mailserver::{Act, MailServer, Options, Point, Recipients, Rule};
 use postroom::runtime::{Random as _, Runtime, SeededRandom};
 use postroom::store::{Store, StoreError, events_after};
 use postroom::vault::{KeyFile, Vault};
@@ -144,6 +144,31 @@ async fn a_bounce_marks_mailing_and_recipient_and_suppresses_whom_it_blames() {
         assert_eq!(scene.mailing(mailing).await["state"], "bounced", "{subject}");
     }
     assert_eq!(scene.suppressed().await.len(), 2);
+    scene.postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_ends_a_doubt_and_nothing_is_sent_twice() {
+    let scene = Scene::new(json!({"doubtPolicy": "resend"})).await;
+    // The server takes the message and never says so; its sent folder has no copy.
+    scene.server.script(Rule::new(Point::FinalReply, Act::Drop));
+    for (subject, state) in [("bounce", "bounced"), ("answer", "replied")] {
+        let content = json!({"to": ["bert@demo.test"], "subject": subject, "bodyText": "Hello"});
+        let mailing = scene.postroom.mailing(scene.mailbox, content).await;
+        let doubtful = scene.postroom.until("mailings", mailing, |shown| shown["attempts"][0].is_object()).await;
+        assert_eq!(doubtful["state"], "delivering", "{doubtful:#}");
+        let id = doubtful["messageId"].as_str().unwrap().trim_matches(['<', '>']).to_owned();
+        let raw = match subject {
+            "bounce" => report(subject, "bert@demo.test", "552 5.2.2 Mailbox full", &id),
+            _ => format!("From: bert@demo.test\nTo: {ANN}\nSubject: {subject}\nIn-Reply-To: <{id}>\n\nYes\n"),
+        };
+        scene.receives(subject, &raw).await;
+        let after = scene.postroom.until_state(mailing, state).await;
+        let outcome = &after["recipientOutcomes"][0];
+        assert_eq!(outcome["state"], if state == "bounced" { "bounced" } else { "accepted" }, "{after:#}");
+        assert!(after["deliveredAt"].is_string() && after["retryAt"].is_null(), "{after:#}");
+    }
+    assert_eq!(scene.server.accepted().len(), 2);
     scene.postroom.stop().await;
 }
 

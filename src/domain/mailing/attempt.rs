@@ -111,6 +111,9 @@ pub struct Attempt {
     /// In the data phase: the recipients whom the server had refused, and why.
     #[serde(default)]
     pub refused: Vec<(String, Failure)>,
+    /// In the data phase: something came back that only the message can have caused, before the server's answer did.
+    #[serde(default)]
+    pub proved: bool,
 }
 
 /// One finished attempt, as `attempts` shows it.

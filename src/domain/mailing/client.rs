@@ -62,7 +62,8 @@ impl Mailing {
     /// Whether a server has taken the message for somebody, or may have: what it says is settled then.
     pub fn has_left_in_part(&self) -> bool {
         let in_doubt = |stage: Stage, code: Option<u16>| stage == Stage::FinalDot && code.is_none();
-        self.doubt_resends > 0
+        self.doubted.is_some()
+            || self.doubt_resends > 0
             || self.recipients.iter().any(super::Recipient::is_accepted)
             || self.attempts.iter().any(|attempt| in_doubt(attempt.stage, attempt.code))
     }

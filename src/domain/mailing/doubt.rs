@@ -1,5 +1,6 @@
 //! A mailing of which nobody knows whether the server has it: what is asked, and what follows from the answers.
 
+use super::{Mailing, Phase, Recipient};
 use crate::domain::failure::Failure;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub struct Doubt {
     /// The number of the slot that the attempt spent: given back if it turns out that the mail did not leave.
     #[serde(default)]
     pub slot: Option<u64>,
+    /// Something came back that only the message can have caused: the server has it, whatever its sent folder says.
+    #[serde(default)]
+    pub proved: bool,
 }
 
 /// What the sent folder says.
@@ -54,6 +58,8 @@ pub struct Doubt {
 pub enum Answer {
     /// It has the message.
     Present,
+    /// It need not be asked: what came back proves that the server has the message.
+    CameBack,
     Absent,
     /// It could not be asked this time.
     Unanswered,
@@ -88,10 +94,46 @@ pub enum Resolution {
     GiveUp,
 }
 
+impl Mailing {
+    /// Whether a server may have taken the message for a recipient, as far as anybody knows.
+    pub fn may_have_reached(&self, recipient: &Recipient) -> bool {
+        if recipient.outcome.is_some() {
+            return recipient.is_accepted();
+        }
+        let handing_over = self.attempt.as_ref().filter(|attempt| attempt.phase == Phase::Data);
+        let doubts = [&self.doubt, &self.doubted].into_iter().flatten().map(|doubt| &doubt.refused);
+        let mut refusals = handing_over.map(|attempt| &attempt.refused).into_iter().chain(doubts);
+        refusals.any(|refused| refused.iter().all(|(address, _)| *address != recipient.address))
+    }
+
+    /// Something came back that nobody could make without the message: whatever was in doubt about it has left. Where an
+    /// earlier attempt was accepted for somebody it may be that one's, and proves nothing.
+    pub fn came_back(&mut self, now: Timestamp) {
+        if !self.recipients.iter().any(Recipient::is_accepted) {
+            self.has_left(now);
+        }
+    }
+
+    /// Nothing is in doubt any longer: the server has the message for everybody whom it was handed over for.
+    pub fn has_left(&mut self, now: Timestamp) {
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.phase == Phase::Data) {
+            attempt.proved = true;
+        }
+        for doubt in [&mut self.doubt, &mut self.doubted].into_iter().flatten() {
+            doubt.proved = true;
+            doubt.next = doubt.next.min(now);
+        }
+        if self.state.waits() && self.doubted.is_some() {
+            // It is not sent once more; there is nothing left to wait for.
+            self.due = self.due.map(|due| due.min(now));
+        }
+    }
+}
+
 impl Doubt {
     /// A doubt that begins now; the sent folder is asked at once.
     pub fn new(cause: Cause, now: Timestamp, refused: Vec<(String, Failure)>) -> Self {
-        Self { since: now, cause, asked: 0, unanswered: 0, next: now, refused, slot: None }
+        Self { since: now, cause, asked: 0, unanswered: 0, next: now, refused, slot: None, proved: false }
     }
 
     /// What follows from an answer. Pure: the caller counts the answer in ([`Self::note`]) where it has to ask again.
@@ -102,7 +144,7 @@ impl Doubt {
             (false, _) => Resolution::SendAgain,
         };
         match answer {
-            Answer::Present => Resolution::Delivered,
+            Answer::Present | Answer::CameBack => Resolution::Delivered,
             Answer::Unanswered if now < self.since.plus(PATIENCE) => {
                 let doublings = self.unanswered.min(10);
                 let wait = ASKS[1].saturating_mul(1 << doublings).min(SILENT_CEILING);
@@ -161,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_follows_from_each_answer() {
-        use Answer::{Absent, Nowhere, Present, Unanswered};
+        use Answer::{Absent, CameBack, Nowhere, Present, Unanswered};
         use Cause::{Silence, Stop};
         use Resolution::{AskAgain, Delivered, GiveUp, Hold, NotSent, SendAgain};
         let in_seconds = |seconds| AskAgain(NOW.plus(Duration::from_secs(seconds)));
@@ -170,6 +212,7 @@ mod tests {
             // A copy proves acceptance, whatever is known of the server and whatever the policy.
             (Stop, 0, Present, None, true, 0, Delivered),
             (Silence, 3, Present, Some(false), false, 1, Delivered),
+            (Silence, 0, CameBack, Some(false), true, 1, Delivered),
             // Copies lag: absence is asked about again and again,
             (Stop, 0, Absent, Some(true), false, 0, in_seconds(15)),
             (Stop, 1, Absent, Some(true), true, 0, in_seconds(45)),

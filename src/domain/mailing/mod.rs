@@ -58,6 +58,9 @@ pub struct Mailing {
     /// Nobody knows whether the server has the message, and it is being found out.
     #[serde(default)]
     pub doubt: Option<Doubt>,
+    /// The latest doubt that ended without an answer: what comes back later may still give it.
+    #[serde(default)]
+    pub doubted: Option<Doubt>,
     /// Our own copy in the sent folder; `None` where none is wanted.
     #[serde(default)]
     pub sent_copy: Option<SentCopy>,
@@ -185,6 +188,8 @@ impl Mailing {
                 self.apply(Trigger::Reply, now);
             } else if self.has_bounced_entirely() {
                 self.apply(Trigger::Bounce, now);
+            } else if self.opened_at.is_some() {
+                self.apply(Trigger::Open, now);
             }
         }
         true
