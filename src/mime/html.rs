@@ -21,6 +21,12 @@ pub fn text_from_html(html: &str) -> String {
     rendered(html, true)
 }
 
+/// [`text_from_html`] where it leaves nothing out: `None` where it would cut the end off, or read without the links.
+pub fn whole_text_from_html(html: &str) -> Option<String> {
+    let is_whole = html.len() <= HTML_LIMIT;
+    is_whole.then(|| laid_out(html, true)).flatten().map(|text| tidied(&text))
+}
+
 /// The text of an HTML body as a person reads it: quoted mail marked by `>`, links without their targets. Bounded and
 /// total as [`text_from_html`] is.
 pub(super) fn text_without_links(html: &str) -> String {
@@ -29,9 +35,15 @@ pub(super) fn text_without_links(html: &str) -> String {
 }
 
 fn rendered(html: &str, footnotes: bool) -> String {
+    tidied(&laid_out(html, footnotes).unwrap_or_else(|| markup::plain(html, HTML_LIMIT)))
+}
+
+fn laid_out(html: &str, footnotes: bool) -> Option<String> {
     let is_safe = tame::is_tame(html) && tame::is_shallow(html);
-    let text = is_safe.then(|| contained(html, || render(html, footnotes)).flatten()).flatten();
-    let text = text.unwrap_or_else(|| markup::plain(html, HTML_LIMIT));
+    is_safe.then(|| contained(html, || render(html, footnotes)).flatten()).flatten()
+}
+
+fn tidied(text: &str) -> String {
     text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 

@@ -31,7 +31,7 @@ mod text;
 
 pub use compose::{Attached, ComposeError, Composed, Octets, Outgoing, compose};
 pub use dkim::{KeyProblem, Signer, SigningKey, sign};
-pub use html::{sanitise, text_from_html};
+pub use html::{sanitise, text_from_html, whole_text_from_html};
 pub use identity::identity;
 pub use parse::{Incoming, contained, parse, parse_summary, parse_with_words, part_content};
 pub use reply::reply_text;

@@ -9,7 +9,7 @@ use crate::domain::link::{Link, LinkKey, Purpose, target};
 use crate::domain::mailing::{Content, Mailing, NO_PUBLIC_URL, Recipient, RecipientKind, UNSUBSCRIBE_PLACEHOLDER};
 use crate::mime::{
     Attached, ComposeError, Composed, Octets, Outgoing, compose, escaped, html_with_last, html_with_signature,
-    rewrite_links, text_from_html, text_with_signature,
+    rewrite_links, text_from_html, text_with_signature, whole_text_from_html,
 };
 use crate::store::{Snapshot, Store, attachment_content, get};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -139,17 +139,24 @@ fn bodies(content: &Content, block: &str, unsubscribe: Option<&str>) -> (Option<
         Some(_) => body.replace(UNSUBSCRIBE_PLACEHOLDER, url),
         None => body.to_owned(),
     };
-    let html = content.html.as_ref().map(|html| {
-        let html = filled(html, &escaped(unsubscribe.unwrap_or_default()));
-        if block.is_empty() { html } else { html_with_signature(&html, block) }
+    let written = content.html.as_ref().map(|html| filled(html, &escaped(unsubscribe.unwrap_or_default())));
+    let html = written.as_ref().map(|html| match block {
+        "" => html.clone(),
+        block => html_with_signature(html, block),
     });
-    let text = match (&content.text, &html) {
-        (None, Some(html)) => text_from_html(html),
-        (text, _) => {
-            let text = filled(text.as_deref().unwrap_or_default(), unsubscribe.unwrap_or_default());
-            if block.is_empty() { text } else { text_with_signature(&text, &text_from_html(block)) }
-        }
-    };
+    let whole = html.as_deref().filter(|_| content.text.is_none()).and_then(whole_text_from_html);
+    let mut text = whole.unwrap_or_else(|| {
+        // HTML of which only a part becomes text, or none of the links: what stands below it is read for itself.
+        let text = match (&content.text, &written) {
+            (None, Some(html)) => text_from_html(html),
+            (text, _) => filled(text.as_deref().unwrap_or_default(), unsubscribe.unwrap_or_default()),
+        };
+        if block.is_empty() { text } else { text_with_signature(&text, &text_from_html(block)) }
+    });
+    // A signature may be such HTML as well, or hide what follows it; who reads the text can opt out all the same.
+    if let Some(url) = unsubscribe.filter(|url| !text.contains(url)) {
+        text = format!("{}\n\n{url}", text.trim_end());
+    }
     (html, text)
 }
 
@@ -272,4 +279,35 @@ fn address(text: &str, scope: Scope) -> Result<Address, Failure> {
 
 fn unfit(scope: Scope, why: &str) -> Failure {
     Failure::new(FailureKind::Permanent, scope, Stage::Settings, format!("The message cannot be composed: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "https://mail.example.org/u/token";
+
+    fn text_of(html: &str, block: &str) -> String {
+        let content = Content { html: Some(html.to_owned()), ..Content::default() };
+        bodies(&content, block, Some(URL)).1
+    }
+
+    #[test]
+    fn the_text_made_of_html_has_signature_and_opt_out_whatever_the_html_is() {
+        let block = format!("<p>Ann of Demo</p>\n<br>\n{}", opt_out("", URL));
+        let picture = format!("<img src=\"data:image/png;base64,{}\">", "A".repeat(1_200_000));
+        let quoted = format!("{}{}", "<blockquote>".repeat(25), "words ".repeat(40_000));
+        for html in ["<p>Hello</p>", &format!("<p>Hello</p>{picture}"), &format!("<p>Hello</p>{quoted}")] {
+            let text = text_of(html, &block);
+            let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} is missing: {text:.200}"));
+            assert!(at("Hello") < at("Ann of Demo") && at("Ann of Demo") < at(URL));
+            assert_eq!(text.matches(URL).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_signature_that_hides_what_follows_does_not_hide_the_opt_out_from_the_text() {
+        let block = format!("<p>Ann</p><!--\n<br>\n{}", opt_out("", URL));
+        assert_eq!(text_of("<p>Hello</p>", &block), format!("Hello\n\nAnn\n\n{URL}"));
+    }
 }
