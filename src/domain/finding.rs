@@ -117,7 +117,7 @@ fn bounced(after: &mut Mailing, bounces: &[Bounce], at: Timestamp, now: Timestam
             if outcome.is_none_or(|outcome| outcome.state == RecipientState::Accepted) {
                 let said = Some(bounce.text.clone()).filter(|text| !text.is_empty());
                 let answer = said.or_else(|| outcome?.answer.clone());
-                recipient.outcome = Some(Outcome { state: RecipientState::Bounced, at, answer });
+                recipient.outcome = Some(Outcome::new(RecipientState::Bounced, at, answer));
             }
         }
     }

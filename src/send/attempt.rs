@@ -75,7 +75,11 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
             report.refused.push((address.clone(), refined(failure.clone())));
         }
     }
-    if fates.iter().all(Result::is_err) {
+    let nobody = fates.iter().all(Result::is_err);
+    if !nobody {
+        report.refused.iter_mut().for_each(|(_, failure)| of_the_recipient(failure));
+    }
+    if nobody {
         put_back(parts, started, session);
         return Ok(End::NobodyLeft);
     }
@@ -154,6 +158,13 @@ async fn handed_over(
             put_back(parts, started, fresh);
             Err(failure)
         }
+    }
+}
+
+/// A server that takes the message for somebody has nothing against the sender, whatever it says of others.
+fn of_the_recipient(failure: &mut Failure) {
+    if matches!(failure.kind, FailureKind::Temporary | FailureKind::Permanent) && failure.scope == Scope::Mailbox {
+        failure.scope = Scope::Recipient;
     }
 }
 

@@ -140,6 +140,8 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
             if let Some(slot) = doubt.slot {
                 work.return_slot(mailing.mailbox_id, slot)?;
             }
+            // What it says of this attempt it says of those before.
+            mailing.doubted = None;
             not_sent(work, mailing, doubt.cause, now)?;
         }
         Resolution::SendAgain => {

@@ -109,3 +109,5 @@ impl SendEngine {
 
 #[cfg(test)]
 mod power_tests;
+#[cfg(test)]
+mod testing;

@@ -1,6 +1,7 @@
 //! Whom a mailing may not go to: looked up in the unit of work that would start its attempt, so an opt-out acts on the
 //! very next pick of the queue.
 
+use super::settle::finish_recipients;
 use crate::domain::exclusions::excluding;
 use crate::domain::mailing::{
     Mailing, NO_PUBLIC_URL, Outcome, Recipient, RecipientKind, RecipientState, State, Trigger,
@@ -30,7 +31,7 @@ pub(super) fn screened(
         if recipient.kind == RecipientKind::To {
             refused = refused.or(Some(why.clone()));
         }
-        recipient.outcome = Some(Outcome { state: RecipientState::Failed, at: now, answer: Some(why) });
+        recipient.outcome = Some(Outcome::new(RecipientState::Failed, now, why));
     }
     if after == before {
         return Ok(Some(before));
@@ -64,6 +65,7 @@ fn keep(work: &mut Work, before: &Mailing, mut after: Mailing) -> Result<Mailing
 }
 
 fn fail(work: &mut Work, before: &Mailing, mut after: Mailing, why: &str) -> Result<(), StoreError> {
+    finish_recipients(&mut after, None, RecipientState::Failed, work.now(), why);
     after.error_reason = Some(why.chars().take(255).collect());
     after.retry_at = None;
     after.apply(Trigger::Fail, work.now());

@@ -62,8 +62,11 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
             sent_copy::want(work, &mut mailing)?;
             succeeded(work, mailing.mailbox_id)?;
         }
-        End::NobodyLeft if refused.troubled.is_none() => succeeded(work, mailing.mailbox_id)?,
-        End::NobodyLeft => {}
+        End::NobodyLeft => match refused.troubled {
+            Some(failure) => after_failure(work, &mut mailing, failure, attempt.started_at)?,
+            None if answered(&report.refused) => took_the_sender(work, mailing.mailbox_id)?,
+            None => {}
+        },
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
             if failure.kind == FailureKind::Doubt {
@@ -76,10 +79,15 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
             }
         }
     }
-    if let Some(failure) = refused.troubled {
+    let is_settled = match &report.end {
+        End::Accepted { .. } => false,
+        End::NobodyLeft => refused.troubled.is_some(),
+        End::Failed(_) => true,
+    };
+    if let (End::Accepted { .. }, Some(failure)) = (&report.end, refused.troubled) {
         pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, attempt.started_at)?;
     }
-    if !matches!(report.end, End::Failed(_)) {
+    if !is_settled {
         let retries = max_retries(work, before.mailbox_id)?;
         conclude(&mut mailing, refused.deferred, now, &*work.runtime().random.clone(), retries);
     }
@@ -110,14 +118,15 @@ fn take_refusals<'a>(
     let mut found = Refused { deferred: deferred(refused), troubled: None };
     for (address, failure) in refused {
         mailing.attempts.push(AttemptRecord::failed(now, failure));
-        if failure.kind == FailureKind::Permanent {
+        if is_final(failure) {
             finish_recipients(mailing, Some(address), RecipientState::Failed, now, &failure.explain());
+            refused_for_good(mailing, address);
             if is_bad_address(failure.enhanced, failure.server.as_deref().unwrap_or_default()) {
                 let bounced = Suppression::new(address, Reason::HardBounce, "server", now);
                 work.suppress(bounced.mailing(mailing.id))?;
             }
         }
-        // A quota or a credential that is refused at RCPT concerns every further mailing too.
+        // A quota, a credential or a sender that is refused at RCPT concerns every further mailing too.
         if concerns_mailbox(failure) {
             found.troubled = Some(failure);
         }
@@ -127,22 +136,23 @@ fn take_refusals<'a>(
 
 /// The refusal that lets recipients be tried again; one that concerns the mailbox says more than one of a recipient.
 pub(super) fn deferred(refused: &[(String, Failure)]) -> Option<&Failure> {
-    let open = || refused.iter().map(|(_, failure)| failure).filter(|failure| failure.kind != FailureKind::Permanent);
+    let open = || refused.iter().map(|(_, failure)| failure).filter(|failure| !is_final(failure));
     open().find(|failure| concerns_mailbox(failure)).or_else(|| open().next_back())
 }
 
 fn concerns_mailbox(failure: &Failure) -> bool {
     failure.scope == Scope::Mailbox
-        && matches!(failure.kind, FailureKind::Quota | FailureKind::Auth | FailureKind::Config)
+}
+
+/// Whether a refusal at RCPT is the last word about that recipient.
+fn is_final(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Permanent && !concerns_mailbox(failure)
 }
 
 /// Everybody who was handed over and not refused has been accepted.
 pub(super) fn accept(mailing: &mut Mailing, refused: &[(String, Failure)], now: Timestamp, line: &str) {
-    let still_deferred: Vec<String> = refused
-        .iter()
-        .filter(|(_, failure)| failure.kind != FailureKind::Permanent)
-        .map(|(address, _)| address.clone())
-        .collect();
+    let still_deferred: Vec<String> =
+        refused.iter().filter(|(_, failure)| !is_final(failure)).map(|(address, _)| address.clone()).collect();
     finish_others(mailing, &still_deferred, now, line);
     mailing.delivered_at = mailing.delivered_at.or(Some(now));
 }
@@ -197,6 +207,11 @@ pub(super) fn conclude(
             requeue(mailing, now);
             return;
         }
+        if takes_no_more(failure) && mailing.recipients.iter().any(|one| accepted_at(one, now)) {
+            // It took as many as it takes at a time: the others are for the next message.
+            again(mailing, now, now);
+            return;
+        }
         if retry(mailing, failure, now, random, retries) {
             return;
         }
@@ -215,6 +230,17 @@ pub(super) fn conclude(
     }
 }
 
+/// RFC 5321 sections 4.5.3.1.8 and 4.5.3.1.10: too many recipients for one message.
+fn takes_no_more(failure: &Failure) -> bool {
+    use crate::domain::failure::EnhancedCode;
+    failure.stage == Stage::RcptTo
+        && matches!((failure.code, failure.enhanced), (Some(452 | 552), None) | (_, Some(EnhancedCode(4 | 5, 5, 3))))
+}
+
+fn accepted_at(recipient: &Recipient, at: Timestamp) -> bool {
+    recipient.outcome.as_ref().is_some_and(|one| one.state == RecipientState::Accepted && one.at == at)
+}
+
 fn after_failure(
     work: &mut Work,
     mailing: &mut Mailing,
@@ -223,8 +249,15 @@ fn after_failure(
 ) -> Result<(), StoreError> {
     let now = work.now();
     let random = work.runtime().random.clone();
-    let of_the_alias = is_of_the_alias(work, mailing, failure)?;
-    match (failure.kind, if of_the_alias { Scope::Message } else { failure.scope }) {
+    // What the mailbox's other mailings prove is no more than a guess of this one: it has its retries.
+    let (kind, scope) = if is_of_the_alias(work, mailing, failure)? {
+        (failure.kind, Scope::Message)
+    } else if is_of_the_message(work, mailing, failure)? {
+        (FailureKind::Temporary, Scope::Message)
+    } else {
+        (failure.kind, failure.scope)
+    };
+    match (kind, scope) {
         (FailureKind::Permanent, Scope::Message | Scope::Recipient) | (FailureKind::Config, Scope::Message) => {
             finish_recipients(mailing, None, RecipientState::Failed, now, &failure.explain());
             conclude(mailing, None, now, &*random, 0);
@@ -232,11 +265,13 @@ fn after_failure(
         // The mailbox's trouble is nobody's retry: the mailing waits for the probe.
         (FailureKind::Auth | FailureKind::Quota | FailureKind::Config | FailureKind::Permanent, _) => {
             pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, started_at)?;
-            requeue(mailing, now);
+            to_the_back(mailing, failure, now);
         }
         (FailureKind::Temporary, Scope::Mailbox) => {
-            pause(work, mailing.mailbox_id, failure, Backoff::HOST, started_at)?;
-            requeue(mailing, now);
+            // Log-ins that come too often are what providers are annoyed by.
+            let backoff = if failure.stage == Stage::Authentication { Backoff::MAILING } else { Backoff::HOST };
+            pause(work, mailing.mailbox_id, failure, backoff, started_at)?;
+            to_the_back(mailing, failure, now);
         }
         (FailureKind::Temporary | FailureKind::Doubt, scope) => {
             if scope == Scope::Host {
@@ -261,6 +296,36 @@ fn is_of_the_alias(work: &Work, mailing: &Mailing, failure: &Failure) -> Result<
         _ => false,
     };
     Ok(may_be && content(work, mailing.id)?.from_alias.is_some())
+}
+
+/// Stages at which a server has seen what sets one mailing apart from another: its sender, its size, its recipients.
+fn knows_the_message(failure: &Failure) -> bool {
+    (Stage::MailFrom..=Stage::FinalDot).contains(&failure.stage)
+}
+
+/// Whether what a server says of the mailbox is true of this mailing alone: it said so before, and took others since.
+fn is_of_the_message(work: &Work, mailing: &Mailing, failure: &Failure) -> Result<bool, StoreError> {
+    let may_be = matches!(failure.kind, FailureKind::Temporary | FailureKind::Permanent)
+        && failure.scope == Scope::Mailbox
+        && knows_the_message(failure);
+    if !may_be {
+        return Ok(false);
+    }
+    let succeeded = status(work, mailing.mailbox_id)?.send.success_at;
+    let same = AttemptRecord::failed(work.now(), failure);
+    let said_before = |record: &&AttemptRecord| {
+        record.at < same.at
+            && (record.stage, record.code, &record.enhanced_code) == (same.stage, same.code, &same.enhanced_code)
+    };
+    let before = mailing.attempts.iter().rfind(said_before).map(|record| record.at);
+    Ok(before.zip(succeeded).is_some_and(|(before, succeeded)| succeeded > before))
+}
+
+/// The mailbox's trouble is nobody's retry. Where it may be this mailing's after all, another one is the next to be tried:
+/// one that a server does not like never holds up the rest.
+fn to_the_back(mailing: &mut Mailing, failure: &Failure, now: Timestamp) {
+    let due = if knows_the_message(failure) { now } else { mailing.wanted_at() };
+    again(mailing, now, due);
 }
 
 /// Schedules another try; `false` if none is left.
@@ -308,15 +373,22 @@ pub(super) fn finish_recipients(
 ) {
     for recipient in &mut mailing.recipients {
         if recipient.outcome.is_none() && only.is_none_or(|address| recipient.address == address) {
-            recipient.outcome = Some(Outcome { state, at, answer: Some(answer.to_owned()) });
+            recipient.outcome = Some(Outcome::new(state, at, answer.to_owned()));
         }
+    }
+}
+
+fn refused_for_good(mailing: &mut Mailing, address: &str) {
+    let concerned = mailing.recipients.iter_mut().filter(|recipient| recipient.address == address);
+    for outcome in concerned.filter_map(|recipient| recipient.outcome.as_mut()) {
+        outcome.for_good = outcome.state == RecipientState::Failed;
     }
 }
 
 fn finish_others(mailing: &mut Mailing, except: &[String], at: Timestamp, line: &str) {
     for recipient in &mut mailing.recipients {
         if recipient.outcome.is_none() && !except.contains(&recipient.address) {
-            recipient.outcome = Some(Outcome { state: RecipientState::Accepted, at, answer: Some(line.to_owned()) });
+            recipient.outcome = Some(Outcome::new(RecipientState::Accepted, at, line.to_owned()));
         }
     }
 }
@@ -336,6 +408,25 @@ fn succeeded(work: &mut Work, id: u64) -> Result<(), StoreError> {
         work.touch_mailbox(&mailbox)?;
         work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
     }
+    Ok(())
+}
+
+/// Whether it was the server who refused them, and so had nothing against the sender.
+fn answered(refused: &[(String, Failure)]) -> bool {
+    refused.iter().any(|(_, failure)| failure.code.is_some())
+}
+
+/// No mailing was accepted, but what stood in the way up to MAIL FROM is gone. What came later, a quota, may stand yet.
+fn took_the_sender(work: &mut Work, id: u64) -> Result<(), StoreError> {
+    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
+    let mut status = status(work, id)?;
+    if status.send.failure.as_ref().is_none_or(|failure| failure.stage > Stage::MailFrom) {
+        return Ok(());
+    }
+    status.send.pardoned();
+    work.put_status(id, &status)?;
+    work.touch_mailbox(&mailbox)?;
+    work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
     Ok(())
 }
 
@@ -368,3 +459,7 @@ fn pause(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

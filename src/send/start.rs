@@ -132,6 +132,15 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
             left_out: failed_copies(&mailing),
         });
         work.put_content(mailing.id, &content)?;
+    } else if !mailing.has_left_in_part()
+        && let Some(frozen) = &mut content.frozen
+    {
+        // Nobody has the message yet: a copy that may be sent by now stands in its header again.
+        let left_out = failed_copies(&mailing);
+        if left_out != frozen.left_out {
+            frozen.left_out = left_out;
+            work.put_content(mailing.id, &content)?;
+        }
     }
     let link_key = link_key(work, work.vault(), &content)?;
     work.save_mailing(&queued, &mailing)?;

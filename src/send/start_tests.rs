@@ -1,10 +1,6 @@
 use super::*;
-use crate::runtime::{ManualClock, NoFailpoints, Runtime, SeededRandom};
-use crate::store::Store;
-use crate::store::powercut::Disk;
-use crate::vault::MasterKey;
+use crate::send::testing::{mailing, recipient, store};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
@@ -15,38 +11,19 @@ async fn expired(outcome: Value) -> Mailing {
 
 /// The same, with a doubt that ended without an answer, taken up after `age`.
 async fn taken_up(outcome: Value, doubted: Value, age: Duration) -> Mailing {
-    let clock = Arc::new(ManualClock::at(Timestamp::parse("2026-07-08T18:40:47Z").unwrap()));
-    let runtime =
-        Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)), failpoints: Arc::new(NoFailpoints) };
-    let vault = Vault::new(&MasterKey::ephemeral(&SeededRandom::new(7)));
-    let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault, runtime).unwrap();
-    let made = store.write(move |work| {
-        let now = work.now();
-        let mailbox: Mailbox = serde_json::from_value(json!({
-            "id": 0, "user_id": 1, "creator_id": 1, "updater_id": 1, "created_at": now, "updated_at": now,
-            "settings": {"email": "ann@demo.test", "smtpHost": "127.0.0.1"},
-        }))
-        .unwrap();
-        work.create_mailbox(mailbox, &[])?;
-        let recipient = |address: &str, outcome: &Value| {
-            json!({"id": 0, "kind": "to", "name": null, "address": address, "outcome": outcome})
-        };
-        let mailing: Mailing = serde_json::from_value(json!({
-            "id": 0, "mailbox_id": 1, "user_id": 1, "mailbox_address": "ann@demo.test", "created_at": now,
-            "updated_at": now, "state": State::Scheduled, "state_changed_at": now, "due": now, "retry_at": now,
-            "mailing_type": "single", "message_id": "1@demo.test",
-            "recipients": [recipient("b@demo.test", &outcome), recipient("c@demo.test", &Value::Null)],
-            "doubted": doubted,
-        }))
-        .unwrap();
-        work.create_mailing(mailing, &Content::default())
+    let (store, clock) = store().await;
+    let mut first = recipient("b@demo.test");
+    first["outcome"] = outcome;
+    let with = json!({
+        "state": State::Scheduled, "retry_at": "2026-07-08T18:40:47Z", "recipients": [first, recipient("c@demo.test")],
+        "doubted": doubted,
     });
-    made.await.unwrap();
+    let id = mailing(&store, with).await;
     clock.advance(age);
-    let taken = store.write(|work| {
+    let taken = store.write(move |work| {
         let next = take_next(work, 1, &Outlook::default(), WEEK, None)?;
         assert!(matches!(next, Next::Nothing | Next::NotBefore(_)));
-        work.mailing(1)
+        work.mailing(id)
     });
     taken.await.unwrap().unwrap()
 }

@@ -169,6 +169,8 @@ async fn what_concerns_the_mailbox_pauses_it_and_spends_no_retry() {
         (Point::MailFrom, "553 5.7.1 Sender address rejected: not owned by user", "paused"),
         (Point::MailFrom, "451 4.7.1 Not at the moment", "erroring"),
         (Point::RcptTo, "550 5.7.233 Tenant limit", "paused"),
+        (Point::RcptTo, "553 5.7.1 <ann@demo.test>: Sender address rejected: not owned by user ann", "paused"),
+        (Point::RcptTo, "554 5.7.1 <b@demo.test>: Relay access denied", "paused"),
         (Point::FinalDot, "550 5.4.5 Daily user sending limit exceeded", "paused"),
         (Point::Auth, "535 5.7.8 Bad credentials", "authFailed"),
     ] {
@@ -192,4 +194,19 @@ async fn what_concerns_the_mailbox_pauses_it_and_spends_no_retry() {
         }
         postroom.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_the_mail_for_somebody_has_nothing_against_the_sender() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let refusal = "554 5.7.1 <c@demo.test>: Relay access denied";
+    server.script(Rule::new(Point::RcptTo, Act::Reply(refusal.into())).to("c@demo.test"));
+    let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
+    let content = json!({"to": ["b@demo.test", "c@demo.test"], "subject": "s", "bodyText": "t"});
+    let mailing = postroom.mailing(mailbox, content).await;
+    let shown = postroom.until_state(mailing, "delivered").await;
+    let states: Vec<&Value> = (0..2).map(|at| &shown["recipientOutcomes"][at]["state"]).collect();
+    assert_eq!(states, [&json!("accepted"), &json!("failed")], "{shown:#}");
+    assert_eq!(postroom.attributes("mailboxes", mailbox).await["sendState"], "ok");
+    postroom.stop().await;
 }

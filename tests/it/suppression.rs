@@ -139,6 +139,43 @@ async fn the_organisations_exclusions_hold_for_every_mailbox() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_may_be_sent_by_the_time_of_the_retry_is_named_again_in_the_header() {
+    let server = mail_server().await;
+    let rule = Rule::new(Point::RcptTo, Act::Reply("550 5.7.1 Not today".into())).to("bert@demo.test");
+    server.script(rule.count(Count::First(1)));
+    let (postroom, mailbox) = sending(&server, json!({})).await;
+    let made = postroom.client.create("suppression", "suppressions", &json!({"email": "cora@demo.test"})).await;
+    let content =
+        json!({"to": ["bert@demo.test"], "cc": ["cora@demo.test", "dora@demo.test"], "subject": "s", "bodyText": "t"});
+    server.script(Rule::new(Point::RcptTo, Act::Reply("550 5.7.1 Nor today".into())).to("dora@demo.test"));
+    let mailing = postroom.mailing(mailbox, content).await;
+    let failed = postroom.until_state(mailing, "failed").await;
+    let outcomes = failed["recipientOutcomes"].as_array().unwrap();
+    assert!(outcomes.iter().all(|one| one["state"] == "failed"), "nobody waits for anything: {failed:#}");
+    postroom.client.delete(&format!("/api/v2/suppressions/{}", made["id"])).await.expect(204);
+    postroom.client.act(&format!("/api/v2/mailings/{mailing}/actions/retry")).await.expect(200);
+    postroom.until_state(mailing, "delivered").await;
+    let mail = &server.wait_accepted(1).await[0];
+    // Two were refused for good; the retry was for the third, whom nobody had been asked about.
+    assert_eq!(mail.recipients, ["cora@demo.test"]);
+    assert!(String::from_utf8_lossy(&mail.raw).contains("Cc: cora@demo.test"));
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailing_to_a_suppressed_recipient_keeps_nobody_waiting() {
+    let server = mail_server().await;
+    let (postroom, mailbox) = sending(&server, json!({})).await;
+    postroom.client.create("suppression", "suppressions", &json!({"email": "bert@demo.test"})).await;
+    let content = json!({"to": ["bert@demo.test"], "cc": ["cora@demo.test"], "subject": "s", "bodyText": "t"});
+    let mailing = postroom.mailing(mailbox, content).await;
+    let failed = postroom.until_state(mailing, "failed").await;
+    let outcomes = failed["recipientOutcomes"].as_array().unwrap();
+    assert!(outcomes.iter().all(|one| one["state"] == "failed" && one["answer"].is_string()), "{failed:#}");
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_suppressed_between_two_tries_is_not_tried_again_and_who_has_the_mail_keeps_it() {
     let server = mail_server().await;
     let rule = Rule::new(Point::RcptTo, Act::Reply("450 4.2.0 Greylisted".into())).to("slow@demo.test");

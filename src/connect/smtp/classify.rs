@@ -67,6 +67,11 @@ fn verdict(stage: Stage, reply: &Reply) -> Verdict {
         _ => {}
     }
     match (reply.code / 100, stage) {
+        // Many servers say at RCPT what they think of the sender: all of them that test only once they know both.
+        (4, Stage::RcptTo) if is_of_the_sender(enhanced, reply) => {
+            verdict_of(Temporary, Scope::Mailbox, "The server does not take mail from this mailbox at the moment.")
+        }
+        (5, Stage::RcptTo) if is_of_the_sender(enhanced, reply) => refused_sender(),
         (4, Stage::RcptTo) => temporary_recipient(reply.code, enhanced),
         (4, Stage::MailFrom) => {
             verdict_of(Temporary, Scope::Mailbox, "The server does not take mail from this mailbox at the moment.")
@@ -97,6 +102,27 @@ fn is_quota(enhanced: Option<(u8, u16, u16)>, reply: &Reply) -> bool {
         Some((4 | 5, 2, 0 | 2)) => reply.text().contains("SubmissionQuotaExceeded"),
         _ => false,
     }
+}
+
+/// Whether a refusal at RCPT is one of the sender or of this machine, whoever the recipient: the words of Postfix
+/// (`smtpd_delay_reject`), Exim (sender verification) and Sendmail, and RFC 3463's codes for a sender's address.
+fn is_of_the_sender(enhanced: Option<(u8, u16, u16)>, reply: &Reply) -> bool {
+    const WORDS: [&str; 7] = [
+        "sender address rejected",
+        "sender address does not belong",
+        "sender verify failed",
+        "client host rejected",
+        "helo command rejected",
+        "not owned by user",
+        "not owned by sender",
+    ];
+    let text = reply.text().to_ascii_lowercase();
+    matches!(enhanced, Some((_, 1, 7 | 8))) || WORDS.iter().any(|words| text.contains(words))
+}
+
+fn refused_sender() -> Verdict {
+    verdict_of(FailureKind::Permanent, Scope::Mailbox, "The server refused this mailbox as the sender.")
+        .advice("The user name may not be allowed to send from this address.")
 }
 
 fn at_authentication(reply: &Reply) -> Verdict {
@@ -136,12 +162,26 @@ fn permanent_recipient(reply: &Reply, enhanced: Option<(u8, u16, u16)>) -> Verdi
         (_, Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))) => {
             verdict_of(Permanent, Scope::Recipient, "The recipient's address does not exist.")
         }
-        _ if reply.text().to_ascii_lowercase().contains("relay") => {
-            verdict_of(Permanent, Scope::Recipient, "The server does not relay mail to this recipient.")
+        _ if does_not_relay(reply) => {
+            verdict_of(Permanent, Scope::Mailbox, "The server does not relay mail to this recipient.")
                 .advice("The server may want a log-in, or is not meant for outgoing mail.")
         }
         _ => verdict_of(Permanent, Scope::Recipient, "The server refused the recipient."),
     }
+}
+
+/// The words of Postfix, Sendmail, Exim and Exchange for a client that may not send to strangers.
+fn does_not_relay(reply: &Reply) -> bool {
+    const WORDS: [&str; 6] = [
+        "relay access denied",
+        "relaying denied",
+        "relay not permitted",
+        "relaying is not permitted",
+        "unable to relay",
+        "relay denied",
+    ];
+    let text = reply.text().to_ascii_lowercase();
+    WORDS.iter().any(|words| text.contains(words))
 }
 
 fn permanent_message(stage: Stage, code: u16, enhanced: Option<(u8, u16, u16)>) -> Verdict {
@@ -158,10 +198,7 @@ fn permanent_message(stage: Stage, code: u16, enhanced: Option<(u8, u16, u16)>) 
             verdict_of(FailureKind::Auth, Scope::Mailbox, "The provider does not take mail after a log-in by password.")
                 .advice("Log-ins by password for SMTP have to be switched on for this mailbox at the provider.")
         }
-        _ if stage == Stage::MailFrom => {
-            verdict_of(Permanent, Scope::Mailbox, "The server refused this mailbox as the sender.")
-                .advice("The user name may not be allowed to send from this address.")
-        }
+        _ if stage == Stage::MailFrom => refused_sender(),
         _ => verdict_of(Permanent, Scope::Message, "The server refused the message."),
     }
 }

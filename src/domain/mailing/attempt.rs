@@ -81,6 +81,15 @@ pub struct Outcome {
     pub at: Timestamp,
     /// The server's line of acceptance, or why it failed or came back.
     pub answer: Option<String>,
+    /// The server refused this recipient for good: a retry of the mailing leaves it alone while others can be tried.
+    #[serde(default)]
+    pub for_good: bool,
+}
+
+impl Outcome {
+    pub fn new(state: RecipientState, at: Timestamp, answer: impl Into<Option<String>>) -> Self {
+        Self { state, at, answer: answer.into(), for_good: false }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

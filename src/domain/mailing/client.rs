@@ -1,7 +1,6 @@
 //! What a client may do to a mailing that has not been sent: send, schedule, take back, try again.
 
-use super::{Mailing, State, Trigger};
-use crate::domain::failure::Stage;
+use super::{Mailing, Recipient, State, Trigger};
 use crate::domain::time::Timestamp;
 use std::fmt;
 
@@ -61,11 +60,7 @@ impl Mailing {
 
     /// Whether a server has taken the message for somebody, or may have: what it says is settled then.
     pub fn has_left_in_part(&self) -> bool {
-        let in_doubt = |stage: Stage, code: Option<u16>| stage == Stage::FinalDot && code.is_none();
-        self.doubted.is_some()
-            || self.doubt_resends > 0
-            || self.recipients.iter().any(super::Recipient::is_accepted)
-            || self.attempts.iter().any(|attempt| in_doubt(attempt.stage, attempt.code))
+        self.doubted.is_some() || self.doubt.is_some() || self.recipients.iter().any(Recipient::is_accepted)
     }
 
     /// Moves it as an edit asks: the state that it names, if it names one, and the time as it is after the edit.
@@ -130,8 +125,14 @@ impl Mailing {
     /// Into the queue, at its time; whoever was not accepted before is tried afresh.
     fn go(&mut self, now: Timestamp) {
         if !self.state.waits() {
-            for recipient in self.recipients.iter_mut().filter(|recipient| !recipient.is_accepted()) {
-                recipient.outcome = None;
+            let open = |recipient: &Recipient| !recipient.is_accepted();
+            let for_good = |recipient: &Recipient| recipient.outcome.as_ref().is_some_and(|outcome| outcome.for_good);
+            // Where nobody else is left, asking for it is asking for those who were refused.
+            let all = self.recipients.iter().filter(|recipient| open(recipient)).all(for_good);
+            for recipient in self.recipients.iter_mut().filter(|recipient| open(recipient)) {
+                if all || !for_good(recipient) {
+                    recipient.outcome = None;
+                }
             }
             self.retry_count = 0;
             self.doubt_resends = 0;
@@ -152,7 +153,8 @@ impl Mailing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::mailing::{Outcome, Recipient, RecipientKind, RecipientState};
+    use crate::domain::failure::Stage;
+    use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Outcome, RecipientKind, RecipientState};
     use serde_json::json;
     use std::time::Duration;
 
@@ -164,7 +166,7 @@ mod tests {
             kind: RecipientKind::To,
             name: None,
             address: "a@b".into(),
-            outcome: state.map(|state| Outcome { state, at: NOW, answer: None }),
+            outcome: state.map(|state| Outcome::new(state, NOW, None)),
         };
         let mut mailing: Mailing = serde_json::from_value(json!({
             "id": 1, "mailbox_id": 1, "user_id": 1, "mailbox_address": "a@b", "created_at": Timestamp::from_millis(0),
@@ -190,6 +192,34 @@ mod tests {
         let again = failed.clone();
         failed.retry(NOW.plus(Duration::from_secs(1))).unwrap();
         assert_eq!(failed, again);
+    }
+
+    #[test]
+    fn a_retry_leaves_whom_the_server_refused_for_good_alone_unless_there_is_nobody_else() {
+        let mut failed = mailing(State::Failed);
+        failed.recipients.remove(1);
+        let refused = |mailing: &mut Mailing, at: usize| {
+            let outcome = Outcome { for_good: true, ..Outcome::new(RecipientState::Failed, NOW, None) };
+            mailing.recipients[at].outcome = Some(outcome);
+        };
+        refused(&mut failed, 0);
+        let mut both = failed.clone();
+        failed.retry(NOW).unwrap();
+        assert_eq!(failed.recipients.iter().map(|one| one.outcome.is_none()).collect::<Vec<_>>(), [false, true]);
+        refused(&mut both, 1);
+        both.retry(NOW).unwrap();
+        assert_eq!(both.waiting().count(), 2);
+    }
+
+    #[test]
+    fn what_a_doubt_left_open_is_not_edited_and_what_it_proved_unsent_is() {
+        let mut mailing = mailing(State::Scheduled);
+        mailing.recipients.remove(1);
+        mailing.attempts.push(AttemptRecord::note(NOW, Stage::FinalDot, "It is not in the sent folder."));
+        assert!(!mailing.has_left_in_part());
+        mailing.doubted = Some(Doubt::new(Cause::Stop, NOW, Vec::new()));
+        mailing.attempts.clear();
+        assert!(mailing.has_left_in_part());
     }
 
     #[test]

@@ -1,0 +1,128 @@
+use super::*;
+use crate::domain::mailing::State;
+use crate::runtime::ManualClock;
+use crate::send::outlook::Outlook;
+use crate::send::start::{Next, take_next};
+use crate::send::testing::{mailing, recipient, store};
+use crate::store::Store;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn failure(kind: FailureKind, scope: Scope, stage: Stage, code: u16, text: &str) -> Failure {
+    Failure::new(kind, scope, stage, "The server refused.").code(code).server(text)
+}
+
+/// Starts the mailing that is next, and lets its attempt end so, a second later; its id.
+async fn attempt(store: &Store, clock: &Arc<ManualClock>, end: End, refused: Vec<(String, Failure)>) -> u64 {
+    let started = store.write(|work| {
+        let next = take_next(work, 1, &Outlook::default(), Duration::from_hours(168), None)?;
+        let Next::Start(started) = next else { panic!("nothing may start") };
+        Ok::<_, StoreError>((started.mailing.id, started.mailing.attempt.map_or(0, |attempt| attempt.number)))
+    });
+    let (mailing, attempt) = started.await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    let report = Report { mailing, attempt, refused, end, size: None, spared: false };
+    store.write(move |work| settle(work, &report)).await.unwrap();
+    mailing
+}
+
+fn look(store: &Store, id: u64) -> Mailing {
+    get::<Mailing>(&store.read().unwrap(), id).unwrap().unwrap()
+}
+
+fn health(store: &Store) -> crate::domain::mailbox::SideStatus {
+    status(&store.read().unwrap(), 1).unwrap().send
+}
+
+fn accepted() -> End {
+    End::Accepted { line: "250 ok".into() }
+}
+
+#[tokio::test]
+async fn one_mailing_that_a_server_does_not_like_holds_up_no_other() {
+    for (kind, text) in [(FailureKind::Temporary, "4.3.1 No space"), (FailureKind::Permanent, "5.7.1 Refused")] {
+        let (store, clock) = store().await;
+        let odd = mailing(&store, json!({"message_id": "odd@demo.test"})).await;
+        let other = mailing(&store, json!({"message_id": "other@demo.test"})).await;
+        let code = if kind == FailureKind::Temporary { 452 } else { 550 };
+        let refusal = || End::Failed(failure(kind, Scope::Mailbox, Stage::MailFrom, code, text));
+        assert_eq!(attempt(&store, &clock, refusal(), Vec::new()).await, odd);
+        assert!(health(&store).failure.is_some(), "nobody knows yet whose fault it is");
+        assert_eq!((look(&store, odd).retry_count, look(&store, odd).state), (0, State::Scheduled));
+        clock.advance(Duration::from_hours(1));
+        // The probe is another one, and it is accepted.
+        assert_eq!(attempt(&store, &clock, accepted(), Vec::new()).await, other);
+        assert_eq!(health(&store).failure, None);
+        clock.advance(Duration::from_mins(2));
+        assert_eq!(attempt(&store, &clock, refusal(), Vec::new()).await, odd);
+        assert_eq!(health(&store).failure, None, "the mailbox has been proved well");
+        assert_eq!(look(&store, odd).retry_count, 1);
+    }
+}
+
+#[tokio::test]
+async fn another_refusal_than_before_is_not_held_against_the_mailing() {
+    let (store, clock) = store().await;
+    let (first, _) = (mailing(&store, json!({})).await, mailing(&store, json!({"message_id": "2@demo.test"})).await);
+    let greylisted = failure(FailureKind::Temporary, Scope::Recipient, Stage::RcptTo, 450, "4.2.0 Greylisted");
+    let refused = vec![("b@demo.test".to_owned(), greylisted)];
+    assert_eq!(attempt(&store, &clock, End::NobodyLeft, refused).await, first);
+    attempt(&store, &clock, accepted(), Vec::new()).await;
+    clock.advance(Duration::from_mins(10));
+    let sender = failure(FailureKind::Permanent, Scope::Mailbox, Stage::RcptTo, 553, "5.7.1 Sender address rejected");
+    assert_eq!(attempt(&store, &clock, End::NobodyLeft, vec![("b@demo.test".to_owned(), sender)]).await, first);
+    assert!(health(&store).failure.is_some());
+    let waiting = look(&store, first);
+    assert_eq!((waiting.retry_count, waiting.state, waiting.waiting().count()), (1, State::Scheduled, 1));
+}
+
+#[tokio::test]
+async fn a_refused_recipient_is_no_success_of_the_mailbox_and_lifts_no_quota() {
+    let unknown = || failure(FailureKind::Permanent, Scope::Recipient, Stage::RcptTo, 550, "5.7.1 No");
+    let unsendable = || Failure::new(FailureKind::Permanent, Scope::Recipient, Stage::RcptTo, "Needs SMTPUTF8.");
+    for (before, refusal, lifted) in [
+        (failure(FailureKind::Quota, Scope::Mailbox, Stage::FinalDot, 550, "5.4.5 Limit"), unknown(), false),
+        (failure(FailureKind::Auth, Scope::Mailbox, Stage::Authentication, 535, "5.7.8 No"), unknown(), true),
+        (failure(FailureKind::Auth, Scope::Mailbox, Stage::Authentication, 535, "5.7.8 No"), unsendable(), false),
+    ] {
+        let (store, clock) = store().await;
+        for number in 0..2 {
+            mailing(&store, json!({"message_id": format!("{number}@demo.test")})).await;
+        }
+        attempt(&store, &clock, End::Failed(before.clone()), Vec::new()).await;
+        clock.advance(Duration::from_hours(1));
+        attempt(&store, &clock, End::NobodyLeft, vec![("b@demo.test".to_owned(), refusal)]).await;
+        let health = health(&store);
+        assert_eq!((health.failure.is_none(), health.success_at), (lifted, None), "{before:?}");
+    }
+}
+
+#[tokio::test]
+async fn whom_a_server_takes_no_more_of_at_a_time_goes_at_once_and_costs_no_retry() {
+    let (store, clock) = store().await;
+    let all = json!({"recipients": [recipient("b@demo.test"), recipient("c@demo.test")]});
+    let id = mailing(&store, all).await;
+    let full = || {
+        let text = "4.5.3 Too many recipients";
+        vec![("c@demo.test".to_owned(), failure(FailureKind::Temporary, Scope::Recipient, Stage::RcptTo, 452, text))]
+    };
+    attempt(&store, &clock, accepted(), full()).await;
+    let rest = look(&store, id);
+    assert_eq!((rest.retry_count, rest.state), (0, State::Scheduled));
+    assert!(rest.due.unwrap() <= store.moment().now);
+    // Without anybody accepted it is a refusal like others.
+    attempt(&store, &clock, End::NobodyLeft, full()).await;
+    assert_eq!(look(&store, id).retry_count, 1);
+}
+
+#[tokio::test]
+async fn whom_the_server_refused_for_good_is_marked_so() {
+    let (store, clock) = store().await;
+    let id = mailing(&store, json!({})).await;
+    let unknown = failure(FailureKind::Permanent, Scope::Recipient, Stage::RcptTo, 550, "5.7.1 No");
+    attempt(&store, &clock, End::NobodyLeft, vec![("b@demo.test".to_owned(), unknown)]).await;
+    let failed = look(&store, id);
+    assert_eq!(failed.state, State::Failed);
+    assert!(failed.recipients[0].outcome.as_ref().unwrap().for_good);
+}
