@@ -4,13 +4,13 @@
 //! applied, each in one unit of work.
 
 use super::Parts;
-use super::sent_folder::SentFolder;
+use super::sent_folder::{SentFolder, is_nowhere};
 use super::settle::{accept, again, conclude, deferred, fail, finish_recipients, max_retries, requeue, save};
 use super::{sent_copy, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::backoff::Backoff;
 use crate::domain::event::EventKind;
-use crate::domain::failure::{Failure, FailureKind, Stage};
+use crate::domain::failure::{Failure, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{
     Answer, AttemptRecord, Cause, Circumstances, CopyState, Doubt, Mailing, Recipient, RecipientState, Resolution,
@@ -20,6 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Work, get, message_by_identity, status};
 
 const HELD: &str = "Nobody can tell whether the server accepted this mailing, and the mailbox's doubtPolicy is hold. Retry it to send it again.";
+const STOPPED: &str = "Postroom stopped each time while this mailing was being handed over; each time the server may have accepted it. Retry it to send it again.";
 const TWICE: &str = "Twice the server gave no answer after the end of the message; it may have been delivered. Retry it to send it again.";
 const FOUND: &str = "The message was found in the mailbox: the server had accepted it.";
 const CAME_BACK: &str = "Something came back that only this message can have caused: the server had accepted it.";
@@ -71,7 +72,7 @@ pub(super) async fn ask(parts: &Parts, folder: &mut SentFolder, mailing: &Mailin
         match folder.has(parts, &mailing.message_id).await {
             Ok(true) => (Answer::Present, true),
             Ok(false) => (Answer::Absent, false),
-            Err(failure) if failure.kind == FailureKind::Config => (Answer::Nowhere, false),
+            Err(failure) if is_nowhere(&failure) => (Answer::Nowhere, false),
             Err(failure) => {
                 tracing::info!(mailing = mailing.id, %failure, "the sent folder could not be asked");
                 (Answer::Unanswered, false)
@@ -86,7 +87,7 @@ pub(super) async fn ask(parts: &Parts, folder: &mut SentFolder, mailing: &Mailin
             let Some(before) = work.mailing(id)? else { return Ok::<_, StoreError>(()) };
             let Some(doubt) = before.doubt.as_ref().filter(|doubt| doubt.since == since) else { return Ok(()) };
             if in_folder {
-                sent_copy::learn(work, before.mailbox_id, true)?;
+                sent_copy::learn(work, before.mailbox_id)?;
             }
             let mut mailing = before.clone();
             let answer = if doubt.proved {
@@ -111,6 +112,7 @@ fn circumstances(work: &Work, mailing: &Mailing) -> Result<Circumstances, StoreE
         files_copies: mailbox.as_ref().and_then(|mailbox| sent_copy::files_copies(mailbox, learned)),
         hold: mailbox.as_ref().is_some_and(|mailbox| mailbox.settings.doubt_policy.as_deref() == Some("hold")),
         resends: mailing.doubt_resends,
+        resends_after_stops: mailing.stop_resends,
     })
 }
 
@@ -118,7 +120,7 @@ fn circumstances(work: &Work, mailing: &Mailing) -> Result<Circumstances, StoreE
 fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<(), StoreError> {
     let now = work.now();
     let Some(mut doubt) = mailing.doubt.take() else { return Ok(()) };
-    let resolution = doubt.resolve(answer, circumstances(work, mailing)?, now);
+    let resolution = doubt.resolve(answer, circumstances(work, mailing)?, &work.moment());
     let mut note = |text: &str| mailing.attempts.push(AttemptRecord::note(now, Stage::FinalDot, text));
     match resolution {
         Resolution::AskAgain(at) => {
@@ -146,14 +148,24 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
         }
         Resolution::SendAgain => {
             note(SENT_AGAIN);
-            if doubt.cause == Cause::Silence {
-                mailing.doubt_resends += 1;
-                let wait = Backoff::MAILING.wait(1, work.runtime().random.below(401));
+            let (backoff, times) = match doubt.cause {
+                Cause::Silence => {
+                    mailing.doubt_resends += 1;
+                    (Backoff::MAILING, mailing.doubt_resends)
+                }
+                Cause::Stop => {
+                    mailing.stop_resends += 1;
+                    // At once the first time; if it was the message that brought Postroom down, others go before it.
+                    (Backoff::HOST, mailing.stop_resends - 1)
+                }
+            };
+            if times == 0 {
+                requeue(mailing, now);
+            } else {
+                let wait = backoff.wait(times, work.runtime().random.below(401));
                 again(mailing, now, now.plus(wait));
                 mailing.retry_at = mailing.due;
                 mailing.retry_interval = Some(wait.as_secs());
-            } else {
-                requeue(mailing, now);
             }
             mailing.doubted = Some(doubt);
         }
@@ -162,7 +174,7 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
             mailing.doubted = Some(doubt);
         }
         Resolution::GiveUp => {
-            give_up(mailing, now, TWICE);
+            give_up(mailing, now, if doubt.cause == Cause::Stop { STOPPED } else { TWICE });
             mailing.doubted = Some(doubt);
         }
     }

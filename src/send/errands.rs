@@ -83,7 +83,12 @@ struct Look {
 }
 
 fn look(parts: &Parts, away: &HashSet<u64>) -> Result<Look, StoreError> {
-    let now = parts.runtime.clock.now();
+    let moment = parts.store.moment();
+    let now = moment.now;
+    if moment.behind.is_some() {
+        // No certificate is valid yet, and no time can be told.
+        return Ok(Look { next: Some(now.plus(STORE_PAUSE)), ..Look::default() });
+    }
     let snapshot = parts.store.read()?;
     let mut look = Look::default();
     for (at, id) in errands(&snapshot, AHEAD)? {

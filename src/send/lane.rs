@@ -12,9 +12,13 @@ use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Work, get, status};
+use std::time::Duration;
 
 /// After this many mailings a lane ends, so that the next mailbox gets its turn.
 const TURN: u32 = 50;
+
+/// An outcome that the store did not take is offered again after this long.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why a lane ended.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
         let settled = to_settle.as_ref().map(|report| report.mailing);
         let alone = to_settle.clone();
         let (outlook, to_pardon) = (parts.outlook.clone(), std::mem::take(&mut recovered));
+        let pardons = to_pardon.clone();
         let failpoints = &parts.runtime.failpoints;
         failpoints.pass(if settled.is_some() { "settle.before_commit" } else { "start.before_commit" }).await;
         let next = parts
@@ -81,17 +86,32 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
             Err(error) => {
                 // What stands in the way of the next mailing must not cost the outcome of the last one.
                 if let Some(report) = alone {
-                    let mailing = report.mailing;
-                    let settled = parts.store.write_patiently(move |work| settle(work, &report)).await;
-                    if let Err(error) = settled {
-                        tracing::error!(mailing, %error, "an outcome could not be recorded; the next start resolves it");
-                    }
+                    record(parts, report, pardons).await;
                 }
                 return LaneEnd::StoreFailed(error);
             }
         }
     }
     LaneEnd::Turn
+}
+
+/// Writes an outcome until the store takes it: before that nobody knows what became of the mailing.
+async fn record(parts: &Parts, report: Report, pardons: Vec<u64>) {
+    let stopping = parts.tasks.stopping();
+    loop {
+        let (to_settle, to_pardon) = (report.clone(), pardons.clone());
+        let settled = parts.store.write_patiently(move |work| {
+            settle(work, &to_settle)?;
+            to_pardon.iter().try_for_each(|id| pardon(work, *id))
+        });
+        let Err(error) = settled.await else { return };
+        let mailing = report.mailing;
+        tracing::error!(mailing, %error, "an outcome could not be recorded; it is tried again, or resolved by the next start");
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(STORE_PAUSE) => {}
+        }
+    }
 }
 
 /// Takes from the end of an attempt what it says about the server. Returns the mailboxes that had met its trouble and

@@ -24,6 +24,8 @@ use tokio::sync::{broadcast, mpsc};
 const EVENTS: usize = 2000;
 /// A store that refuses work is asked again after this long.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
+/// A clock that cannot be right is looked at again after this long.
+const CLOCK_PAUSE: Duration = Duration::from_millis(500);
 /// How often idle sessions are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -56,6 +58,8 @@ pub(super) struct Scheduler {
     crowds: HashMap<Host, Crowd>,
     running: u32,
     seen: u64,
+    /// Something may have happened that could not be read: every head is read anew.
+    stale: bool,
     /// The wall clock less steady time, as last looked at.
     skew: i64,
     ended: Ended,
@@ -74,6 +78,7 @@ impl Scheduler {
             crowds: HashMap::new(),
             running: 0,
             seen: 0,
+            stale: false,
             skew: 0,
             ended: mpsc::channel(room),
         }
@@ -84,6 +89,16 @@ impl Scheduler {
         let stopping = self.parts.tasks.stopping();
         let mut events = self.parts.store.events();
         self.seen = *events.borrow_and_update();
+        if let Some(fault) = self.parts.store.moment().fault() {
+            tracing::error!("{fault}");
+        }
+        // What was being handed over may have left at any moment until now: it takes a clock to say when that is.
+        while self.parts.store.moment().behind.is_some() {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(CLOCK_PAUSE) => {}
+            }
+        }
         while let Err(error) = self.recover().await {
             tracing::error!(%error, "what was under way before the start could not be taken up");
             tokio::select! {
@@ -91,11 +106,7 @@ impl Scheduler {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
             }
         }
-        let moment = self.parts.store.moment();
-        self.skew = moment.skew();
-        if let Some(fault) = moment.fault() {
-            tracing::error!("{fault}");
-        }
+        self.skew = self.parts.store.moment().skew();
         let mut inboxes = self.parts.outlook.inboxes.as_ref().map(|inboxes| inboxes.news());
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -115,6 +126,9 @@ impl Scheduler {
                 _ = sweep.tick() => {
                     self.close_idle(self.parts.pool.expired());
                     self.look_at_the_clock();
+                    if self.stale {
+                        self.read_everything();
+                    }
                 }
             }
         }
@@ -196,9 +210,11 @@ impl Scheduler {
         });
         let result = match changed {
             Ok(Some(heads)) => {
+                // Behind whatever is ready already, however long it has waited: a busy mailbox does not overtake others.
+                let now = self.parts.runtime.clock.now();
                 for (mailbox, head) in heads {
                     match head {
-                        Some(at) => self.set_ready(mailbox, at),
+                        Some(at) => self.set_ready(mailbox, at.max(now)),
                         None => self.clear_ready(mailbox),
                     }
                 }
@@ -209,6 +225,17 @@ impl Scheduler {
         };
         if let Err(error) = result {
             tracing::error!(%error, "the event log could not be read");
+            self.stale = true;
+        }
+    }
+
+    /// Reads all heads; if that fails, once more later.
+    fn read_everything(&mut self) {
+        self.hosts.clear();
+        let result = self.read_all_heads();
+        self.stale = result.is_err();
+        if let Err(error) = result {
+            tracing::error!(%error, "what waits could not be read");
         }
     }
 
@@ -271,7 +298,13 @@ impl Scheduler {
         if let Some(host) = self.hosts.get(&mailbox) {
             return host.clone();
         }
-        let found = self.parts.store.read().and_then(|snapshot| get::<Mailbox>(&snapshot, mailbox)).ok().flatten();
+        let found = match self.parts.store.read().and_then(|snapshot| get::<Mailbox>(&snapshot, mailbox)) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(mailbox, %error, "its server could not be read");
+                return None;
+            }
+        };
         let host = found.and_then(|mailbox| host_of(&EffectiveSettings::of(&mailbox)));
         self.hosts.insert(mailbox, host.clone());
         host
@@ -309,6 +342,7 @@ impl Scheduler {
         };
         if let Err(error) = result {
             tracing::error!(%error, "what waits for a sync could not be read");
+            self.stale = true;
         }
     }
 
@@ -327,9 +361,7 @@ impl Scheduler {
                 tracing::error!(%error, "a clock that was set could not be recorded");
             }
         });
-        if let Err(error) = self.read_all_heads() {
-            tracing::error!(%error, "what waits could not be read");
-        }
+        self.read_everything();
     }
 
     /// More than one mailing due: another connection may help.

@@ -4,7 +4,7 @@
 //! the APPEND and the commit after it finds the copy instead of filing another.
 
 use super::message::composed;
-use super::sent_folder::SentFolder;
+use super::sent_folder::{SentFolder, is_nowhere};
 use super::settle::save;
 use super::start::{Started, link_key};
 use super::{Parts, attempt};
@@ -44,16 +44,36 @@ pub(super) fn files_copies(mailbox: &Mailbox, learned: Option<bool>) -> Option<b
     }
 }
 
-/// Remembers what was seen of the server. A copy that the server filed outweighs one that was missed.
-pub(super) fn learn(work: &mut Work, mailbox: u64, files: bool) -> Result<(), StoreError> {
+/// How many copies that a server did not file show that it files none.
+const MISSED_IN_A_ROW: u32 = 3;
+
+/// Remembers that the server files copies: one that it filed outweighs any that were missed.
+pub(super) fn learn(work: &mut Work, mailbox: u64) -> Result<(), StoreError> {
     if get::<Mailbox>(work, mailbox)?.is_none() {
         return Ok(());
     }
     let mut known = status(work, mailbox)?;
-    if known.files_sent_copies == Some(files) || (known.files_sent_copies == Some(true) && !files) {
+    if known.files_sent_copies == Some(true) {
         return Ok(());
     }
-    known.files_sent_copies = Some(files);
+    known.files_sent_copies = Some(true);
+    work.put_status(mailbox, &known)
+}
+
+/// A copy that the server might have filed was not there in time. It may only have been slow, so it takes a few in a row
+/// to say that it files none: from then on a doubt asks it no longer.
+fn missed(work: &mut Work, mailbox: u64) -> Result<(), StoreError> {
+    if get::<Mailbox>(work, mailbox)?.is_none() {
+        return Ok(());
+    }
+    let mut known = status(work, mailbox)?;
+    if known.files_sent_copies.is_some() {
+        return Ok(());
+    }
+    known.sent_copies_missed = known.sent_copies_missed.saturating_add(1);
+    if known.sent_copies_missed >= MISSED_IN_A_ROW {
+        known.files_sent_copies = Some(false);
+    }
     work.put_status(mailbox, &known)
 }
 
@@ -106,7 +126,7 @@ pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Maili
         Ok(true) => {
             return commit(parts, id, move |work, mailbox, copy| {
                 copy.state = if begun { CopyState::Filed } else { CopyState::Found };
-                if begun { Ok(()) } else { learn(work, mailbox, true) }
+                if begun { Ok(()) } else { learn(work, mailbox) }
             })
             .await;
         }
@@ -115,7 +135,7 @@ pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Maili
     failpoints.pass("copy.before_commit").await;
     commit(parts, id, move |work, mailbox, copy| {
         copy.begun = true;
-        if policy == Policy::Auto && !begun { learn(work, mailbox, false) } else { Ok(()) }
+        if policy == Policy::Auto && !begun { missed(work, mailbox) } else { Ok(()) }
     })
     .await?;
     failpoints.pass("copy.before_append").await;
@@ -183,7 +203,8 @@ async fn failed(parts: &Parts, id: u64, failure: Failure) -> Result<(), StoreErr
             copy.tries = copy.tries.saturating_add(1);
             let wait = Backoff::HOST.wait(copy.tries, work.runtime().random.below(401));
             copy.next = now.plus(wait);
-            let hopeless = matches!(failure.kind, FailureKind::Config | FailureKind::Permanent);
+            let refused = failure.kind == FailureKind::Permanent && failure.stage == Stage::Append;
+            let hopeless = refused || is_nowhere(&failure);
             if hopeless || copy.tries >= COPY_TRIES {
                 copy.state = CopyState::GivenUp;
                 let text = format!("No copy was filed in the sent folder (saveSentCopy): {}", failure.explain());

@@ -5,7 +5,7 @@ use super::Parts;
 use crate::connect::caps::Permit;
 use crate::connect::credential::Draft;
 use crate::connect::imap::{ImapLimits, ImapSession, sent_folder};
-use crate::domain::failure::{Failure, Stage};
+use crate::domain::failure::{Failure, FailureKind, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::stages::Stages;
 use std::time::{Duration, Instant};
@@ -15,6 +15,12 @@ const VISIT: Duration = Duration::from_mins(5);
 
 /// How long a visit waits for a place among the connections of its mailbox's server.
 const CROWDED: Duration = Duration::from_secs(30);
+
+/// Whether a failure says that there is no sent folder, and not only that it cannot be reached at the moment: a
+/// certificate that ran out or a name that is not found may be put right within the hour.
+pub(super) fn is_nowhere(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Config && matches!(failure.stage, Stage::Settings | Stage::FolderList | Stage::Fetch)
+}
 
 pub(super) struct SentFolder {
     mailbox: Option<Mailbox>,
@@ -44,8 +50,7 @@ impl SentFolder {
         self.mailbox.as_ref()
     }
 
-    /// Whether the folder has the message with this Message-ID. A failure of kind `Config` means that there is no folder
-    /// to ask.
+    /// Whether the folder has the message with this Message-ID.
     pub async fn has(&mut self, parts: &Parts, message_id: &str) -> Result<bool, Failure> {
         let message_id = message_id.to_owned();
         self.run(parts, move |opened| opened.session.has_message(&message_id)).await

@@ -70,7 +70,7 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         End::Failed(failure) => {
             mailing.attempts.push(AttemptRecord::failed(now, failure));
             if failure.kind == FailureKind::Doubt {
-                let doubt = Doubt::new(Cause::Silence, now, report.refused.clone());
+                let doubt = Doubt::new(Cause::Silence, &work.moment(), report.refused.clone());
                 doubt::begin(work, &mut mailing, Doubt { slot, proved: attempt.proved, ..doubt })?;
             } else if report.spared || before.doubted.as_ref().is_some_and(|doubt| doubt.proved) {
                 requeue(&mut mailing, now);
@@ -172,7 +172,10 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
         Some(attempt) if attempt.phase == Phase::Data => {
             // The mail may have left at any moment until now.
             let slot = work.spend_slot(mailing.mailbox_id, mailing.id)?;
-            take_refusals(work, &mut mailing, &attempt.refused)?;
+            let refused = take_refusals(work, &mut mailing, &attempt.refused)?;
+            if let Some(failure) = refused.troubled {
+                pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, attempt.started_at)?;
+            }
             let failure = Failure::new(
                 FailureKind::Doubt,
                 Scope::Message,
@@ -180,7 +183,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
                 "Postroom stopped while the message was being handed over; the server may have accepted it.",
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
-            let doubt = Doubt::new(Cause::Stop, now, attempt.refused.clone());
+            let doubt = Doubt::new(Cause::Stop, &work.moment(), attempt.refused.clone());
             doubt::begin(work, &mut mailing, Doubt { slot: Some(slot), proved: attempt.proved, ..doubt })?;
         }
         _ => {

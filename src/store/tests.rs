@@ -62,6 +62,7 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         attempt: None,
         attempts: Vec::new(),
         doubt_resends: 0,
+        stop_resends: 0,
         doubted: None,
         doubt: None,
         sent_copy: None,

@@ -68,6 +68,8 @@ impl Timeline {
         if self.anchor.get().is_none() {
             let steady = shifted(now, self.before.skew);
             if now < self.before.latest {
+                // At least so late it is: what is recorded now was no earlier.
+                let steady = shifted(self.before.latest, self.before.skew).plus(elapsed);
                 return Moment { now, steady, behind: Some(self.before.latest) };
             }
             self.anchor.get_or_init(|| (steady, elapsed));

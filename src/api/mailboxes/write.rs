@@ -150,6 +150,7 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
     }
     if other_account {
         health.files_sent_copies = None;
+        health.sent_copies_missed = 0;
     }
     if sending || syncing {
         work.put_status(read.id, &health)?;

@@ -65,6 +65,7 @@ pub(super) async fn create(
         attempt: None,
         attempts: Vec::new(),
         doubt_resends: 0,
+        stop_resends: 0,
         doubted: None,
         doubt: None,
         sent_copy: None,

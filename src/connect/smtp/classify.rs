@@ -60,7 +60,8 @@ fn verdict(stage: Stage, reply: &Reply) -> Verdict {
             return verdict_of(Temporary, Scope::Host, "The server closed the session and asks to come back later.");
         }
         _ if stage == Stage::Authentication => return at_authentication(reply),
-        (530 | 534 | 535 | 538, _) | (_, Some((5, 7, 8 | 9 | 11))) => {
+        // Behind the envelope they are said of the message: Yahoo refuses some by 554 5.7.9.
+        (530 | 534 | 535 | 538, _) | (_, Some((5, 7, 8 | 9 | 11))) if stage <= Stage::RcptTo => {
             return verdict_of(Auth, Scope::Mailbox, "The server does not let this mailbox send without logging in.")
                 .advice("Check the user name and the password for sending.");
         }

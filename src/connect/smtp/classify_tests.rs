@@ -61,6 +61,7 @@ fn every_reply_has_its_kind_and_scope() {
         (FinalDot, "421 4.4.5 Server busy", Temporary, Scope::Host),
         (FinalDot, "554 5.7.1 Spam", Permanent, Scope::Message),
         (FinalDot, "554 Spam", Permanent, Scope::Message),
+        (FinalDot, "554 5.7.9 Message not accepted for policy reasons", Permanent, Scope::Message),
         (FinalDot, "552 Too big", Permanent, Scope::Message),
         (FinalDot, "552 5.3.4 Too big", Permanent, Scope::Message),
         (FinalDot, "550 5.7.60 Client does not have permissions to send as this sender", Permanent, Scope::Mailbox),

@@ -121,6 +121,8 @@ pub struct Status {
     pub next_sync_at: Option<Timestamp>,
     /// Whether the server files what it accepts in the sent folder by itself; `None` as long as nothing showed it.
     pub files_sent_copies: Option<bool>,
+    /// How many copies in a row the server did not file, as long as nothing shows whether it does.
+    pub sent_copies_missed: u32,
     /// Folders that the server does not open, by the names that people see.
     pub folder_troubles: BTreeMap<String, FolderTrouble>,
 }

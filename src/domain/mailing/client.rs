@@ -136,6 +136,7 @@ impl Mailing {
             }
             self.retry_count = 0;
             self.doubt_resends = 0;
+            self.stop_resends = 0;
             self.error_reason = None;
         }
         self.retry_at = None;
@@ -154,6 +155,7 @@ impl Mailing {
 mod tests {
     use super::*;
     use crate::domain::failure::Stage;
+    use crate::domain::limits::Moment;
     use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Outcome, RecipientKind, RecipientState};
     use serde_json::json;
     use std::time::Duration;
@@ -217,7 +219,7 @@ mod tests {
         mailing.recipients.remove(1);
         mailing.attempts.push(AttemptRecord::note(NOW, Stage::FinalDot, "It is not in the sent folder."));
         assert!(!mailing.has_left_in_part());
-        mailing.doubted = Some(Doubt::new(Cause::Stop, NOW, Vec::new()));
+        mailing.doubted = Some(Doubt::new(Cause::Stop, &Moment { now: NOW, steady: NOW, behind: None }, Vec::new()));
         mailing.attempts.clear();
         assert!(mailing.has_left_in_part());
     }

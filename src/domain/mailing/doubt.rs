@@ -2,6 +2,7 @@
 
 use super::{Mailing, Phase, Recipient};
 use crate::domain::failure::Failure;
+use crate::domain::limits::Moment;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,6 +20,10 @@ const SILENT_CEILING: Duration = Duration::from_mins(10);
 /// How many times the policy answers a server's silence by sending again.
 const RESENDS: u32 = 1;
 
+/// How many times it does so after a stop of ours: more than once, as each may have another reason; not for ever, as a
+/// message may be the reason, and every time may have been a copy.
+pub const RESENDS_AFTER_STOPS: u32 = 3;
+
 /// Where the doubt comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,7 +37,11 @@ pub enum Cause {
 /// The doubt about one attempt. While it stands the mailing stays `delivering`, and no attempt is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
+    /// When it began, by the wall clock.
     pub since: Timestamp,
+    /// The same in steady time: a clock that is set makes no doubt older.
+    #[serde(default)]
+    pub begun: Option<Timestamp>,
     pub cause: Cause,
     /// How often the sent folder was searched.
     #[serde(default)]
@@ -76,6 +85,8 @@ pub struct Circumstances {
     pub hold: bool,
     /// How many times this mailing was sent again after a server's silence.
     pub resends: u32,
+    /// How many times it was sent again after a stop of ours.
+    pub resends_after_stops: u32,
 }
 
 /// What follows.
@@ -90,7 +101,7 @@ pub enum Resolution {
     SendAgain,
     /// Nobody can tell, and the policy is to hold.
     Hold,
-    /// Nobody can tell, for the second time.
+    /// Nobody can tell, and it was sent again often enough.
     GiveUp,
 }
 
@@ -132,20 +143,44 @@ impl Mailing {
 
 impl Doubt {
     /// A doubt that begins now; the sent folder is asked at once.
-    pub fn new(cause: Cause, now: Timestamp, refused: Vec<(String, Failure)>) -> Self {
-        Self { since: now, cause, asked: 0, unanswered: 0, next: now, refused, slot: None, proved: false }
+    pub fn new(cause: Cause, moment: &Moment, refused: Vec<(String, Failure)>) -> Self {
+        Self {
+            since: moment.now,
+            begun: Some(moment.steady),
+            cause,
+            asked: 0,
+            unanswered: 0,
+            next: moment.now,
+            refused,
+            slot: None,
+            proved: false,
+        }
+    }
+
+    /// How long it has been standing.
+    fn age(&self, moment: &Moment) -> Duration {
+        let millis = match self.begun {
+            Some(begun) => moment.steady.millis_since(begun),
+            None => moment.now.millis_since(self.since),
+        };
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 
     /// What follows from an answer. Pure: the caller counts the answer in ([`Self::note`]) where it has to ask again.
-    pub fn resolve(&self, answer: Answer, circumstances: Circumstances, now: Timestamp) -> Resolution {
-        let by_policy = match (circumstances.hold, self.cause) {
-            (true, _) => Resolution::Hold,
-            (false, Cause::Silence) if circumstances.resends >= RESENDS => Resolution::GiveUp,
-            (false, _) => Resolution::SendAgain,
+    pub fn resolve(&self, answer: Answer, circumstances: Circumstances, moment: &Moment) -> Resolution {
+        let enough = match self.cause {
+            Cause::Silence => circumstances.resends >= RESENDS,
+            Cause::Stop => circumstances.resends_after_stops >= RESENDS_AFTER_STOPS,
         };
+        let by_policy = match (circumstances.hold, enough) {
+            (true, _) => Resolution::Hold,
+            (false, true) => Resolution::GiveUp,
+            (false, false) => Resolution::SendAgain,
+        };
+        let (now, age) = (moment.now, self.age(moment));
         match answer {
             Answer::Present | Answer::CameBack => Resolution::Delivered,
-            Answer::Unanswered if now < self.since.plus(PATIENCE) => {
+            Answer::Unanswered if age < PATIENCE => {
                 let doublings = self.unanswered.min(10);
                 let wait = ASKS[1].saturating_mul(1 << doublings).min(SILENT_CEILING);
                 Resolution::AskAgain(now.plus(wait))
@@ -155,8 +190,13 @@ impl Doubt {
             Answer::Absent if circumstances.files_copies == Some(false) => by_policy,
             Answer::Absent => {
                 let asked = usize::try_from(self.asked).unwrap_or(usize::MAX).saturating_add(1);
+                let last = ASKS[ASKS.len() - 1];
                 match ASKS.get(asked) {
-                    Some(after) => Resolution::AskAgain(self.since.plus(*after).max(now.plus(Duration::from_secs(5)))),
+                    Some(after) => {
+                        Resolution::AskAgain(now.plus(after.saturating_sub(age).max(Duration::from_secs(5))))
+                    }
+                    // Its times are of the wall clock: one that was set brings them on.
+                    None if age < last => Resolution::AskAgain(now.plus(last.saturating_sub(age))),
                     None if circumstances.files_copies == Some(true) => Resolution::NotSent,
                     None => by_policy,
                 }
@@ -193,12 +233,16 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
+    fn at(now: Timestamp) -> Moment {
+        Moment { now, steady: now, behind: None }
+    }
+
     fn doubt(cause: Cause, asked: u32) -> Doubt {
-        Doubt { asked, ..Doubt::new(cause, NOW, Vec::new()) }
+        Doubt { asked, ..Doubt::new(cause, &at(NOW), Vec::new()) }
     }
 
     fn known(files_copies: Option<bool>, hold: bool, resends: u32) -> Circumstances {
-        Circumstances { files_copies, hold, resends }
+        Circumstances { files_copies, hold, resends, resends_after_stops: 0 }
     }
 
     #[test]
@@ -228,7 +272,7 @@ mod tests {
             // and nothing from the start where the server is known not to.
             (Stop, 0, Absent, Some(false), false, 0, SendAgain),
             (Silence, 0, Absent, Some(false), true, 0, Hold),
-            // Nobody to ask: the policy. A server's silence is answered by sending again once, every crash anew.
+            // Nobody to ask: the policy. A server's silence is answered by sending again once, a stop a few times.
             (Stop, 0, Nowhere, Some(true), false, 7, SendAgain),
             (Stop, 0, Nowhere, None, true, 0, Hold),
             (Silence, 0, Nowhere, None, false, 0, SendAgain),
@@ -236,9 +280,11 @@ mod tests {
             (Silence, 0, Nowhere, None, true, 1, Hold),
             // A server that does not answer is waited for.
             (Stop, 0, Unanswered, Some(true), false, 0, in_seconds(15)),
-            (Silence, last, Unanswered, None, true, 0, in_seconds(15)),
+            (Silence, 3, Unanswered, None, true, 0, in_seconds(15)),
         ] {
-            let found = doubt(cause, asked).resolve(answer, known(files, hold, resends), NOW);
+            // The last of the asks comes at its time.
+            let moment = at(if asked == last { NOW.plus(ASKS[ASKS.len() - 1]) } else { NOW });
+            let found = doubt(cause, asked).resolve(answer, known(files, hold, resends), &moment);
             assert_eq!(found, wanted, "{cause:?} {asked} {answer:?} {files:?} {hold} {resends}");
         }
     }
@@ -248,7 +294,7 @@ mod tests {
         let mut doubt = doubt(Cause::Stop, 0);
         let (mut now, mut tries) = (NOW, 0);
         loop {
-            match doubt.resolve(Answer::Unanswered, known(Some(true), false, 0), now) {
+            match doubt.resolve(Answer::Unanswered, known(Some(true), false, 0), &at(now)) {
                 Resolution::AskAgain(at) => {
                     assert!(at > now);
                     doubt.note(Answer::Unanswered, at);
@@ -266,9 +312,31 @@ mod tests {
     }
 
     #[test]
+    fn stops_without_end_do_not_send_without_end() {
+        for (stops, wanted) in [(0, Resolution::SendAgain), (2, Resolution::SendAgain), (3, Resolution::GiveUp)] {
+            let circumstances = Circumstances { resends_after_stops: stops, ..known(None, false, 0) };
+            assert_eq!(doubt(Cause::Stop, 0).resolve(Answer::Nowhere, circumstances, &at(NOW)), wanted, "{stops}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_cuts_no_asking_short() {
+        let year = Duration::from_hours(365 * 24);
+        let set = |passed: Duration| Moment { now: NOW.plus(year), steady: NOW.plus(passed), behind: None };
+        let soon = set(Duration::from_secs(20));
+        let found = doubt(Cause::Stop, 4).resolve(Answer::Absent, known(Some(true), false, 0), &soon);
+        assert_eq!(found, Resolution::AskAgain(soon.now.plus(Duration::from_secs(280))));
+        let found = doubt(Cause::Stop, 0).resolve(Answer::Unanswered, known(Some(true), false, 0), &soon);
+        assert_eq!(found, Resolution::AskAgain(soon.now.plus(Duration::from_secs(15))));
+        let later = set(ASKS[4]);
+        let found = doubt(Cause::Stop, 4).resolve(Answer::Absent, known(Some(true), false, 0), &later);
+        assert_eq!(found, Resolution::NotSent);
+    }
+
+    #[test]
     fn an_ask_that_comes_late_is_not_followed_by_another_at_once() {
         let late = NOW.plus(Duration::from_mins(30));
-        let next = doubt(Cause::Stop, 0).resolve(Answer::Absent, known(Some(true), false, 0), late);
+        let next = doubt(Cause::Stop, 0).resolve(Answer::Absent, known(Some(true), false, 0), &at(late));
         assert_eq!(next, Resolution::AskAgain(late.plus(Duration::from_secs(5))));
     }
 }

@@ -11,7 +11,7 @@ mod transition;
 pub use attempt::{Attempt, AttemptRecord, Outcome, Phase, Recipient, RecipientKind, RecipientState};
 pub use attributes::{RECIPIENTS, RESOURCE, STATES};
 pub use client::Unmovable;
-pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, Resolution};
+pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, RESENDS_AFTER_STOPS, Resolution};
 pub use headers::{HEADERS, wrong_header};
 pub use sent_copy::{COPY_DELAY, COPY_TRIES, CopyState, SentCopy};
 pub use transition::{State, Trigger, transition};
@@ -55,6 +55,9 @@ pub struct Mailing {
     /// How many times a reply that never came was answered by sending again.
     #[serde(default)]
     pub doubt_resends: u32,
+    /// How many times a stop of ours in the data phase was.
+    #[serde(default)]
+    pub stop_resends: u32,
     /// Nobody knows whether the server has the message, and it is being found out.
     #[serde(default)]
     pub doubt: Option<Doubt>,
