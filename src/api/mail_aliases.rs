@@ -116,7 +116,7 @@ async fn create(
     made.respond(|alias| Ok(view.created(&api.store.read()?, alias)?))
 }
 
-/// Mailings that were given the alias before keep it.
+/// Mailings that were given the alias before keep it, and fail when their turn comes.
 async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let id = path_id(&RESOURCE, &id)?;
     let snapshot = api.store.read()?;

@@ -1,12 +1,12 @@
-//! Whom a mailing may not go to: looked up in the unit of work that would start its attempt, so an opt-out acts on the
-//! very next pick of the queue.
+//! Whom a mailing may not go to and what it may not be sent from: looked up in the unit of work that would start its
+//! attempt, so an opt-out acts on the very next pick of the queue.
 
 use super::settle::finish_recipients;
 use crate::domain::exclusions::excluding;
 use crate::domain::mailing::{
-    Mailing, NO_PUBLIC_URL, Outcome, Recipient, RecipientKind, RecipientState, State, Trigger,
+    Content, Mailing, NO_PUBLIC_URL, Outcome, Recipient, RecipientKind, RecipientState, State, Trigger,
 };
-use crate::store::{StoreError, Work, content, org_settings, suppression_of};
+use crate::store::{StoreError, Work, alias_by_email, content, org_settings, suppression_of};
 
 /// Fails a mailing to a suppressed `to` recipient and one whose links cannot be made, before any connection; leaves out
 /// suppressed copies. Gives the mailing as it may start, or `None` where nothing is left to do.
@@ -58,6 +58,29 @@ fn reason(work: &Work, recipient: &Recipient, exclusions: &str) -> Result<Option
     }))
 }
 
+/// Why a mailing cannot be sent from the alias that it was given: since then it may have gone, even to another mailbox.
+pub(super) fn alias_problem(work: &Work, mailing: &Mailing, content: &Content) -> Result<Option<String>, StoreError> {
+    let Some(email) = &content.from_alias else { return Ok(None) };
+    let why = match alias_by_email(work, email)?.filter(|alias| alias.mailbox_id == mailing.mailbox_id) {
+        Some(alias) if alias.can_send => return Ok(None),
+        Some(_) => "this alias of the mailbox is not for sending (canSend).",
+        None => "the mailbox has no such alias any more.",
+    };
+    // The reason has 255 characters, and an address may have as many.
+    let shown: String = email.chars().take(160).collect();
+    Ok(Some(format!("It cannot be sent from {shown}: {why}")))
+}
+
+/// Ends a mailing that no attempt will be made for. Who has it keeps it, and the others are listed as failed.
+pub(super) fn end(work: &mut Work, before: &Mailing, why: &str) -> Result<(), StoreError> {
+    let mut after = before.clone();
+    finish_recipients(&mut after, None, RecipientState::Failed, work.now(), why);
+    if after.recipients.iter().any(Recipient::is_accepted) {
+        return deliver(work, before, after);
+    }
+    fail(work, before, after, why)
+}
+
 fn keep(work: &mut Work, before: &Mailing, mut after: Mailing) -> Result<Mailing, StoreError> {
     after.updated_at = work.now();
     work.save_mailing(before, &after)?;
@@ -73,7 +96,7 @@ fn fail(work: &mut Work, before: &Mailing, mut after: Mailing, why: &str) -> Res
 }
 
 /// Ends a mailing that some recipients have, and nobody else will get.
-pub(super) fn deliver(work: &mut Work, before: &Mailing, mut after: Mailing) -> Result<(), StoreError> {
+fn deliver(work: &mut Work, before: &Mailing, mut after: Mailing) -> Result<(), StoreError> {
     let now = work.now();
     if after.state == State::Scheduled {
         after.apply(Trigger::Queue, now);

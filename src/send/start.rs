@@ -3,15 +3,12 @@
 use super::doubt;
 use super::gate::{self, Gate, Question, Why};
 use super::outlook::Outlook;
-use super::screen::{deliver, screened};
-use super::settle::finish_recipients;
+use super::screen::{alias_problem, end, screened};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::failure::Failure;
 use crate::domain::link::LinkKey;
 use crate::domain::mailbox::Mailbox;
-use crate::domain::mailing::{
-    Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, Recipient, RecipientKind, RecipientState, State, Trigger,
-};
+use crate::domain::mailing::{Attempt, Content, Frozen, FrozenLinks, Mailing, Phase, RecipientKind, State, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::store::{Reader, StoreError, Work, content, due_head, get, link_keys, status};
@@ -78,7 +75,14 @@ pub(super) fn take_next(
         // Whatever holds it, it does not wait past its time.
         let expired = expires.plus(Duration::from_millis(1));
         return match gate::ask(work, &question)? {
-            Gate::Go => start(work, &before, mailbox, public_url).map(|started| Next::Start(Box::new(started))),
+            Gate::Go => {
+                let content = content(work, id)?;
+                if let Some(why) = alias_problem(work, &before, &content)? {
+                    end(work, &before, &why)?;
+                    continue;
+                }
+                start(work, &before, mailbox, content, public_url).map(|started| Next::Start(Box::new(started)))
+            }
             Gate::NotBefore { at, .. } => {
                 delay(work, &before)?;
                 Ok(Next::NotBefore(at.min(expired)))
@@ -98,7 +102,13 @@ pub(super) fn take_next(
     Ok(Next::NotBefore(now))
 }
 
-fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option<&str>) -> Result<Started, StoreError> {
+fn start(
+    work: &mut Work,
+    before: &Mailing,
+    mailbox: Mailbox,
+    mut content: Content,
+    public_url: Option<&str>,
+) -> Result<Started, StoreError> {
     let now = work.now();
     let mut mailing = before.clone();
     if mailing.state == State::Scheduled {
@@ -113,7 +123,6 @@ fn start(work: &mut Work, before: &Mailing, mailbox: Mailbox, public_url: Option
         Some(Attempt { number, started_at: now, phase: Phase::Connecting, refused: Vec::new(), proved: false });
     let recipients = u64::try_from(mailing.waiting().count()).unwrap_or(u64::MAX);
     work.hold_slot(mailbox.id, mailing.id, recipients)?;
-    let mut content = content(work, mailing.id)?;
     if content.frozen.is_none() {
         let owner = get::<User>(work, mailbox.user_id)?;
         content.frozen = Some(Frozen {
@@ -176,20 +185,11 @@ fn delay(work: &mut Work, before: &Mailing) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// It waited too long. Who has it keeps it, and the others are listed as failed.
+/// It waited too long.
 fn expire(work: &mut Work, before: &Mailing, expire_after: Duration) -> Result<(), StoreError> {
-    let mut after = before.clone();
     let hours = expire_after.as_secs() / 3600;
     let within = if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") };
-    let reason = format!("Expired: it could not be sent within {within} of its time.");
-    finish_recipients(&mut after, None, RecipientState::Failed, work.now(), &reason);
-    if after.recipients.iter().any(Recipient::is_accepted) {
-        return deliver(work, before, after);
-    }
-    after.error_reason = Some(reason);
-    after.retry_at = None;
-    after.apply(Trigger::Fail, work.now());
-    work.save_mailing(before, &after)
+    end(work, before, &format!("Expired: it could not be sent within {within} of its time."))
 }
 
 /// The commit before any byte that could make the server accept the message: from here on a crash is doubt. Whom the

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::mailing::{Recipient, RecipientState};
 use crate::send::testing::{mailing, recipient, store};
 use serde_json::{Value, json};
 

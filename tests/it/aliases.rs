@@ -61,6 +61,46 @@ async fn an_alias_that_the_server_refuses_fails_its_mailing_and_holds_up_no_othe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mailing_that_waits_fails_where_its_alias_is_gone_another_mailboxs_or_not_for_sending() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
+    let other = postroom.mailbox("bob@demo.test", smtp(&server)).await;
+    let hold = async |held: bool| {
+        let change = json!({"data": {"type": "mailbox", "id": mailbox, "attributes": {"sendDisabled": held}}});
+        postroom.client.patch(&format!("/api/v2/mailboxes/{mailbox}"), &change).await.expect(200);
+    };
+    hold(true).await;
+    let mut waiting = Vec::new();
+    for name in ["gone", "moved", "quiet", "kept"] {
+        let email = format!("{name}@demo.test");
+        let made = alias(&postroom.client, mailbox, json!({"email": email})).await.expect(201);
+        let content = json!({"to": ["c@demo.test"], "subject": "s", "bodyText": "t", "fromAlias": email});
+        waiting.push((email, made.json["data"]["id"].clone(), postroom.mailing(mailbox, content).await));
+    }
+    for (_, id, _) in &waiting[..3] {
+        postroom.client.delete(&format!("/api/v2/mailAliases/{id}")).await.expect(204);
+    }
+    alias(&postroom.client, other, json!({"email": "moved@demo.test"})).await.expect(201);
+    alias(&postroom.client, mailbox, json!({"email": "quiet@demo.test", "canSend": false})).await.expect(201);
+    hold(false).await;
+    for ((email, _, mailing), why) in waiting.iter().zip(["no such alias", "no such alias", "canSend"]) {
+        let failed = postroom.until_state(*mailing, "failed").await;
+        let said = failed["errorReason"].as_str().expect("a reason");
+        assert!(said.contains(email.as_str()) && said.contains(why), "{said}");
+        assert_eq!((&failed["attempts"], &failed["recipientOutcomes"][0]["state"]), (&json!([]), &json!("failed")));
+    }
+    postroom.until_state(waiting[3].2, "delivered").await;
+    assert_eq!(server.wait_accepted(1).await[0].sender, "kept@demo.test");
+    // With its alias back, it goes out.
+    alias(&postroom.client, mailbox, json!({"email": "gone@demo.test"})).await.expect(201);
+    let retry = format!("/api/v2/mailings/{}/actions/retry", waiting[0].2);
+    postroom.client.post(&retry, &json!({})).await.expect(200);
+    postroom.until_state(waiting[0].2, "delivered").await;
+    assert_eq!(server.wait_accepted(2).await[1].sender, "gone@demo.test");
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_a_mailboxs_or_an_aliass_once() {
     let postroom = Instance::start().await;
     let mailbox = postroom.mailbox("ann@demo.test", json!({})).await;
