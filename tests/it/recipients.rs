@@ -61,6 +61,44 @@ async fn a_mailing_is_addressed_by_recipients_made_before_and_by_lists_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_many_mailings_that_name_a_recipient_at_once_one_gets_it() {
+    let postroom = Instance::start().await;
+    let mailbox = postroom.mailbox("ann@demo.test", json!({"sendDisabled": true})).await;
+    let made = postroom.client.create("recipient", "recipients", &json!({"value": "bert@demo.test"})).await;
+    let id = made["id"].as_u64().expect("an id");
+    let mut drafts = Vec::new();
+    for _ in 0..20 {
+        drafts.push(postroom.mailing(mailbox, json!({"to": ["cora@demo.test"], "state": "drafted"})).await);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for draft in drafts {
+        let client = postroom.client.clone();
+        tasks.spawn(async move {
+            let edit =
+                json!({"data": {"type": "mailing", "id": draft, "relationships": {"recipients": linked(&[id])}}});
+            client.patch(&format!("/api/v2/mailings/{draft}"), &edit).await
+        });
+    }
+    for _ in 0..20 {
+        let client = postroom.client.clone();
+        let document = mailing(mailbox, &json!({"subject": "s", "bodyText": "t"}), &linked(&[id]));
+        tasks.spawn(async move { client.post("/api/v2/mailings", &document).await });
+    }
+    let mut owners = Vec::new();
+    while let Some(answer) = tasks.join_next().await {
+        let answer = answer.expect("an answer");
+        if answer.status < 300 {
+            owners.push(answer.json["data"]["id"].clone());
+        } else {
+            assert_eq!(answer.expect(422).blamed(), Some("/data/relationships/recipients"));
+        }
+    }
+    let record = postroom.client.get(&format!("/api/v2/recipients/{id}")).await.expect(200);
+    assert_eq!(owners, [record.json["data"]["relationships"]["mailing"]["data"]["id"].clone()]);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn recipients_stay_who_they_are_over_an_edit_by_either_way() {
     let postroom = Instance::start().await;
     let mailbox = postroom.mailbox("ann@demo.test", json!({"sendDisabled": true})).await;

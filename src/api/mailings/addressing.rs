@@ -107,15 +107,18 @@ fn by_id(
             }
         };
         if let Some(mailing) = record.mailing_id {
-            let detail =
-                format!("The recipient {id} belongs to the mailing {mailing}; make a new one for this mailing.");
-            problems.push(Problem::relationship("recipients", detail));
+            problems.push(Problem::relationship("recipients", taken(*id, mailing)));
             continue;
         }
         recipients.push(Recipient { id: *id, kind: record.kind, name: None, address: record.address, outcome: None });
     }
     recipients.sort_by_key(|recipient| recipient.kind);
     Ok(once(recipients.into_iter()))
+}
+
+/// Why a recipient cannot be named.
+pub(super) fn taken(id: u64, mailing: u64) -> String {
+    format!("The recipient {id} belongs to the mailing {mailing}; make a new one for this mailing.")
 }
 
 /// Each address once; of several the one that stands first among to, cc, bcc.

@@ -1,6 +1,6 @@
 //! What a mailing would be with a write: the same for a create, which changes an empty one, and for an edit.
 
-use super::addressing::recipients;
+use super::addressing::{recipients, taken};
 use super::enclosed::{attachments, from_alias, headers};
 use super::texts::texts;
 use super::thread::answers;
@@ -123,18 +123,22 @@ impl Change {
         mailing.mailing_type.clone_from(&self.mailing_type);
     }
 
-    /// In the unit of work that writes: what was there when it was read may have gone meanwhile.
-    pub fn check_still_there(&self, work: &Work) -> Result<(), Refusal> {
+    /// In the unit of work that writes: what was there when it was read may have gone meanwhile, or to another mailing.
+    pub fn check_still_there(&self, work: &Work, mailing: Option<u64>) -> Result<(), Refusal> {
         for id in &self.content.attachments {
             if get::<Attachment>(work, *id)?.is_none_or(|found| !found.complete) {
                 return Err(Problem::relationship("attachments", format!("There is no attachment {id}.")).into());
             }
         }
         for recipient in self.recipients.iter().filter(|recipient| recipient.id != 0 && recipient.outcome.is_none()) {
-            if get::<RecipientRecord>(work, recipient.id)?.is_none() {
-                let detail = format!("There is no recipient {}.", recipient.id);
-                return Err(Problem::relationship("recipients", detail).into());
-            }
+            let detail = match get::<RecipientRecord>(work, recipient.id)? {
+                None => format!("There is no recipient {}.", recipient.id),
+                Some(record) => match record.mailing_id.filter(|owner| Some(*owner) != mailing) {
+                    None => continue,
+                    Some(owner) => taken(recipient.id, owner),
+                },
+            };
+            return Err(Problem::relationship("recipients", detail).into());
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ pub(super) async fn create(
                     if get::<Mailbox>(work, mailing.mailbox_id)?.is_none() {
                         return Err(no_mailbox(mailing.mailbox_id).into());
                     }
-                    asked.check_still_there(work)?;
+                    asked.check_still_there(work, None)?;
                     Ok(work.create_mailing(mailing.clone(), &asked.content)?)
                 },
                 |work, mailing| Ok(shown.created(work, mailing)?),

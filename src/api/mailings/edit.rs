@@ -104,7 +104,7 @@ fn save(work: &mut Work, read: &Mailing, old: &Content, change: &Change) -> Resu
                 "A server has taken this mailing for some of its recipients, or may have. What it says and who receives it cannot be changed any more; its time and state can.".into(),
             ));
         }
-        change.check_still_there(work)?;
+        change.check_still_there(work, Some(before.id))?;
         new.frozen = None;
         for recipient in &mut after.recipients {
             if let Some(now) = before.recipients.iter().find(|other| recipient.id != 0 && other.id == recipient.id) {
