@@ -46,6 +46,9 @@ pub struct Send {
     /// Not before: a time, or a span from now such as 30m
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// Add a link and a header by which its one recipient opts out; the server needs to know its public URL
+    #[arg(long)]
+    unsubscribe: bool,
     /// Wait until it has left or failed, so many seconds at most
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
@@ -65,6 +68,7 @@ impl Send {
             ("bodyText", read(&self.text)?.map(Value::from)),
             ("scheduledAt", time.map(Value::from)),
             ("replyTo", self.reply_to.as_deref().map(Value::from)),
+            ("includeUnsubscribeLink", self.unsubscribe.then(|| true.into())),
             ("cc", (!self.cc.is_empty()).then(|| json!(self.cc))),
             ("bcc", (!self.bcc.is_empty()).then(|| json!(self.bcc))),
         ];

@@ -216,6 +216,23 @@ fn a_mailing_is_queued_shown_and_not_sent_twice_by_looking() {
 }
 
 #[test]
+fn a_mailing_is_given_an_opt_out_link_by_a_flag() {
+    let (home, _) = set_up();
+    let _server = Server::start_with(&home, &["--public-url", "https://mail.example.org"], &[]);
+    let add = ["mailbox", "add", "ann@example.org", "--smtp-host", "127.0.0.1", "--smtp-port", "9", "--no-validate"];
+    home.run(&add, "").ok();
+    let send = |further: &[&str]| {
+        let send = ["send", "--from", "ann@example.org", "--subject", "News", "--text", "-", "--at", "2d", "--json"];
+        home.run(&[&send[..], further].concat(), "Hello\n")
+    };
+    let shown = |sent: &Finished| json(sent)["data"]["attributes"]["includeUnsubscribeLink"].clone();
+    assert_eq!(shown(&send(&["--to", "bob@example.org", "--unsubscribe"])), true);
+    assert_eq!(shown(&send(&["--to", "bob@example.org"])), false);
+    let several = send(&["--to", "bob@example.org", "eve@example.org", "--unsubscribe"]);
+    assert!(several.failed(1).contains("/data/attributes/to"), "{several:#?}");
+}
+
+#[test]
 fn the_queue_is_listed_shown_taken_back_and_files_go_with_a_mailing() {
     let (home, _) = set_up();
     let _server = Server::start(&home);
