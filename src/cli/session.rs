@@ -9,12 +9,12 @@ use super::secret;
 use crate::api::caller::ACT_AS;
 use crate::app::{App, Blueprint, StartError};
 use crate::config::{Config, Loaded, LogConfig, LogLevel, Machine};
+use crate::domain::link::is_readable_on_the_way;
 use crate::jsonapi::MEDIA_TYPE;
 use crate::net::{Answer, HttpClient, HttpError, Trust};
 use crate::ops::telemetry::{self, Reader};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use std::path::Path;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
@@ -232,18 +232,6 @@ fn remove_left_behind(data_dir: &Path, own: &Path) {
     }
 }
 
-/// Whether a URL leaves this machine without TLS.
-fn is_readable_on_the_way(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
-    let here = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(url::Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
-    };
-    url.scheme() == "http" && !here
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,16 +247,6 @@ mod tests {
         assert!(!at("offline-1.sock").exists());
         for name in ["offline-2.sock", "api.sock", "postroom.redb", "offline-1.txt"] {
             assert!(at(name).exists(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_token_may_go_unencrypted_only_within_this_machine() {
-        for url in ["http://127.0.0.1:8025", "http://localhost", "http://[::1]:1/", "https://mail.example.org"] {
-            assert!(!is_readable_on_the_way(url), "{url}");
-        }
-        for url in ["http://mail.example.org", "http://192.168.1.2:8025", "http://localhost.example.org"] {
-            assert!(is_readable_on_the_way(url), "{url}");
         }
     }
 }

@@ -199,6 +199,18 @@ pub fn target(text: &str) -> Option<String> {
     (plain && normal.len() <= TARGET_LIMIT && normal.bytes().all(|octet| octet.is_ascii_graphic())).then_some(normal)
 }
 
+/// Whether a URL leaves this machine without TLS.
+pub fn is_readable_on_the_way(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => std::net::IpAddr::from(address).is_loopback(),
+        Some(url::Host::Ipv6(address)) => std::net::IpAddr::from(address).is_loopback(),
+        None => false,
+    };
+    url.scheme() == "http" && !here
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +325,16 @@ mod tests {
                 prop_assert!(target.starts_with("http://") || target.starts_with("https://"));
                 prop_assert!(target.bytes().all(|octet| octet.is_ascii_graphic()));
             }
+        }
+    }
+
+    #[test]
+    fn only_what_stays_on_this_machine_is_not_read_without_tls() {
+        for url in ["http://127.0.0.1:8025", "http://localhost", "http://[::1]:1/", "https://mail.example.org"] {
+            assert!(!is_readable_on_the_way(url), "{url}");
+        }
+        for url in ["http://mail.example.org", "http://192.168.1.2:8025", "http://localhost.example.org"] {
+            assert!(is_readable_on_the_way(url), "{url}");
         }
     }
 }

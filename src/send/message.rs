@@ -5,7 +5,7 @@ use super::start::Started;
 use crate::domain::address::{Address, Person};
 use crate::domain::attachment::Attachment;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
-use crate::domain::link::{Link, LinkKey, Purpose, target};
+use crate::domain::link::{Link, LinkKey, Purpose, is_readable_on_the_way, target};
 use crate::domain::mailing::{Content, Mailing, NO_PUBLIC_URL, Recipient, RecipientKind, UNSUBSCRIBE_PLACEHOLDER};
 use crate::mime::{
     Attached, ComposeError, Composed, Octets, Outgoing, compose, escaped, html_with_last, html_with_signature,
@@ -51,7 +51,7 @@ pub(super) fn composed(parts: &Parts, started: &Started) -> Result<Composed, Fai
         None => html,
     });
     let mailto = signed.as_ref().and_then(Signed::mailto);
-    let mut headers = unsubscribe.as_deref().map(|url| one_click(url, mailto)).unwrap_or_default();
+    let mut headers = unsubscribe.as_deref().map(|url| ways_out(url, mailto)).unwrap_or_default();
     headers.extend(content.headers.iter().cloned());
     let snapshot = parts.store.read()?;
     let stored = stored(&snapshot, &content.attachments)?;
@@ -170,14 +170,15 @@ fn opt_out(words: &str, url: &str) -> String {
     format!("{words}{space}<a href=\"{url}\">Unsubscribe</a>")
 }
 
-/// What makes one click in the recipient's mail program enough (RFC 8058 §3.1). Programs that know no such click may
-/// send a mail instead (RFC 2369 §3.2); it stands last, as the first that a program understands counts.
-fn one_click(url: &str, mailto: Option<String>) -> Vec<(String, String)> {
+/// The fields that let a mail program offer the opt-out: by the link, or where a program does not follow links by a mail
+/// (RFC 2369 §3.2), which stands last, as the first that a program understands counts. One click is enough (RFC 8058
+/// §3.1) where nobody on the way can read or change it.
+fn ways_out(url: &str, mailto: Option<String>) -> Vec<(String, String)> {
     let ways = std::iter::once(url.to_owned()).chain(mailto).map(|way| format!("<{way}>"));
     let ways = ways.collect::<Vec<_>>().join(", ");
-    [("List-Unsubscribe", ways), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    let one_click = (!is_readable_on_the_way(url)).then_some(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+    let fields = std::iter::once(("List-Unsubscribe", ways.as_str())).chain(one_click);
+    fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// What the links of a message are made with.
@@ -309,5 +310,13 @@ mod tests {
     fn a_signature_that_hides_what_follows_does_not_hide_the_opt_out_from_the_text() {
         let block = format!("<p>Ann</p><!--\n<br>\n{}", opt_out("", URL));
         assert_eq!(text_of("<p>Hello</p>", &block), format!("Hello\n\nAnn\n\n{URL}"));
+    }
+
+    #[test]
+    fn one_click_is_offered_over_https_alone() {
+        let names = |url: &str| ways_out(url, None).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(URL), ["List-Unsubscribe", "List-Unsubscribe-Post"]);
+        assert_eq!(names("http://mail.example.org/u/token"), ["List-Unsubscribe"]);
+        assert_eq!(names("http://127.0.0.1:8025/u/token").len(), 2, "of a trial on this machine, nothing leaves it");
     }
 }
