@@ -6,6 +6,7 @@ use super::failure::Refusal;
 use super::path::at;
 use super::shown::{Shows, list_all, request_of, show, show_one};
 use crate::domain::address::Address;
+use crate::domain::check::check_value;
 use crate::domain::list::{Filter, Test};
 use crate::domain::problem::Problem;
 use crate::domain::resource::Resource;
@@ -65,18 +66,23 @@ async fn create(api: web::Data<Api>, request: HttpRequest, body: JsonApiBody) ->
     }
     let wanted = request_of(&request, &RESOURCE, Purpose::Write)?;
     let write = Write::parse(&RESOURCE, body.0, Expect::Create)?;
-    let text = |name: &str| write.attributes().get(name).and_then(Value::as_str).map(str::to_owned);
-    let email = text("email").unwrap_or_default();
+    let given = |name: &str| write.attributes().get(name).filter(|value| !value.is_null());
+    let email = given("email").and_then(Value::as_str).unwrap_or_default();
     if let Err(problem) = Address::parse(email.trim()) {
         return Err(ApiError::invalid(Problem::attribute("email", format!("email is not a valid address: {problem}"))));
     }
-    let checked = write.check(&RESOURCE);
-    ApiError::unless_valid(checked.problems)?;
+    let mut problems = write.check(&RESOURCE).problems;
+    // Read-only once there is a user, they are looked at here alone. They end in the From of mail.
+    let [first_name, last_name] = ["firstName", "lastName"].map(|name| {
+        let checked = check_value(RESOURCE.attribute(name)?, given(name)?);
+        checked.map_err(|problem| problems.push(problem)).ok()?.as_str().map(str::to_owned)
+    });
+    ApiError::unless_valid(problems)?;
     let user = User {
         id: 0,
         email: email.trim().to_owned(),
-        first_name: text("firstName"),
-        last_name: text("lastName"),
+        first_name,
+        last_name,
         role: Role::Admin,
         locked: false,
         created_at: Timestamp::default(),

@@ -35,7 +35,7 @@ pub fn check(resource: &Resource, given: &Map<String, Value>) -> Checked {
             }
             continue;
         }
-        match value_of(attribute, value) {
+        match check_value(attribute, value) {
             Ok(value) => {
                 checked.values.insert(name.clone(), value);
             }
@@ -83,7 +83,8 @@ fn unknown(resource: &Resource, name: &str) -> Problem {
     Problem::attribute(name, format!("A {} has no attribute '{shown}'.{hint}", resource.name))
 }
 
-fn value_of(attribute: &Attribute, value: &Value) -> Result<Value, Problem> {
+/// Checks a value of one attribute, also of one that is read-only to most.
+pub fn check_value(attribute: &Attribute, value: &Value) -> Result<Value, Problem> {
     let name = attribute.name;
     let refuse = |expected: &str| Problem::attribute(name, format!("{name} must be {expected}; got {}.", shape(value)));
     match attribute.kind {

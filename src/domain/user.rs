@@ -14,9 +14,9 @@ pub static RESOURCE: Resource = Resource {
             .read_only()
             .listed()
             .form(Form::Email),
-        A::text("firstName", 255, "First name.").read_only().listed(),
+        A::text("firstName", 255, "First name.").read_only().listed().form(Form::Line),
         A::time("lastActiveAt", "The last sign of activity; decides between the two sync frequencies.").read_only(),
-        A::text("lastName", 255, "Last name.").read_only().listed(),
+        A::text("lastName", 255, "Last name.").read_only().listed().form(Form::Line),
         A::boolean("locked", "A locked user cannot sign in and their tokens do not work.").read_only().listed(),
         A::text("name", 512, "First and last name.").read_only(),
         A::text("role", 255, "admin, member or viewer.").read_only(),

@@ -62,6 +62,19 @@ fn a_fresh_home_is_set_up_without_a_server_and_only_once() {
 }
 
 #[test]
+fn a_name_that_no_mail_can_carry_is_refused_when_it_is_given() {
+    let home = Home::new();
+    let setup = |first: &str, last: &str| {
+        home.run(&["setup", "--email", "ann@example.org", "--first-name", first, "--last-name", last], "")
+    };
+    let refused = setup("Ann\nBcc: eve@example.org", &"x".repeat(256));
+    for name in ["firstName", "lastName"] {
+        assert!(refused.failed(1).contains(&format!("/data/attributes/{name}")), "{refused:#?}");
+    }
+    setup("Ann", "Grüße").ok();
+}
+
+#[test]
 fn a_verb_that_needs_a_server_says_how_to_start_one() {
     let (home, _) = set_up();
     let refused = home.run(&["mailbox", "list"], "");
