@@ -13,6 +13,8 @@ const LINE: usize = 78;
 const WORD: usize = 75;
 /// What `=?utf-8?q?` and `?=` take of it.
 const FRAME: usize = 12;
+/// The shortest encoded word that takes any character: four octets, each as `=XX`.
+const SHORTEST: usize = FRAME + 12;
 
 /// Puts pieces one after the other with one space between them, and folds before a piece that would not fit.
 struct Folded {
@@ -30,14 +32,18 @@ impl Folded {
         if self.first {
             self.first = false;
         } else if self.column + 1 + piece.len() > LINE {
-            self.text.push_str("\r\n ");
-            self.column = 1;
+            self.fold();
         } else {
             self.text.push(' ');
             self.column += 1;
         }
         self.text.push_str(piece);
         self.column += piece.len();
+    }
+
+    fn fold(&mut self) {
+        self.text.push_str("\r\n ");
+        self.column = 1;
     }
 }
 
@@ -50,7 +56,10 @@ pub(super) fn unstructured(name: &str, text: &str) -> String {
             folded.push(word);
         }
     } else {
-        for word in encoded_words(text, room) {
+        if room < SHORTEST {
+            folded.fold();
+        }
+        for word in encoded_words(text, LINE - folded.column) {
             folded.push(&word);
         }
     }
@@ -111,7 +120,8 @@ fn is_plain(text: &str) -> bool {
         && !text.ends_with(' ')
 }
 
-/// The text in encoded words of UTF-8, none splitting a character; the first no longer than `room`.
+/// The text in encoded words of UTF-8, none splitting a character; the first no longer than `room`, which has place for
+/// [`SHORTEST`].
 fn encoded_words(text: &str, room: usize) -> Vec<String> {
     let quoted: usize = text.chars().map(quoted_length).sum();
     // Mostly ASCII stays legible in a raw message; other scripts would triple.
@@ -128,7 +138,6 @@ fn encoded_words(text: &str, room: usize) -> Vec<String> {
                 (if in_base64 { used.div_ceil(3) * 4 } else { used }) > limit
             })
             .map_or(rest.len(), |(at, _)| at);
-        // No limit is so small that one character does not fit.
         let (piece, left) = rest.split_at(cut);
         words.push(if in_base64 {
             format!("=?utf-8?b?{}?=", STANDARD.encode(piece))
@@ -194,6 +203,16 @@ mod tests {
             let field = format!("Subject: {}", unstructured("Subject", &text));
             assert!(field.split("\r\n").all(|line| line.len() <= 78), "{field}");
             assert!(field.split("\r\n").skip(1).all(|line| line.starts_with(' ')), "{field}");
+        }
+    }
+
+    #[test]
+    fn behind_a_long_name_no_word_is_empty() {
+        for (length, text) in (1..=60).flat_map(|length| ["ü", "😀 x", "日本語"].map(|text| (length, text))) {
+            let name = format!("X-{}", "a".repeat(length - 1));
+            let field = format!("{name}: {}", unstructured(&name, &text.repeat(20)));
+            assert!(!field.contains("q??=") && !field.contains("b??="), "{field}");
+            assert!(field.split("\r\n").all(|line| line.len() <= 78), "{field}");
         }
     }
 
