@@ -178,7 +178,10 @@ async fn what_has_left_in_part_stays_as_it_is_and_nobody_is_mailed_twice() {
         let refused = patch(&postroom.client, mailing, change).await.expect(409);
         assert!(refused.text.contains("for some of its recipients"), "{}", refused.text);
     }
+    let kept = postroom.client.delete(&path(mailing)).await.expect(409);
+    assert!(kept.text.contains("for some of its recipients"), "{}", kept.text);
     act(&postroom.client, mailing, "cancel").await.expect(200);
+    postroom.client.delete(&path(mailing)).await.expect(409);
     server.clear(rule);
     patch(&postroom.client, mailing, json!({"state": "queued"})).await.expect(200);
     postroom.until_state(mailing, "delivered").await;

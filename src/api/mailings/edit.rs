@@ -64,6 +64,11 @@ pub(super) async fn delete(
     let remove = move |work: &mut Work| -> Result<(), Refusal> {
         let Some(mailing) = work.mailing(id)? else { return Err(Refusal::NotFound(&RESOURCE, id)) };
         mailing.check_unsent().map_err(refusal)?;
+        if mailing.has_left_in_part() {
+            return Err(Refusal::Conflict(
+                "A server has taken this mailing for some of its recipients, or may have. It is kept, so that bounces and replies are known for what they are; cancel it, and nobody else gets it.".into(),
+            ));
+        }
         Ok(work.delete_mailing(&mailing)?)
     };
     api.store.write(remove).await?;
