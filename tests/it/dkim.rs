@@ -85,6 +85,35 @@ async fn mail_of_a_domain_with_keys_is_signed_and_others_check_it() {
     assert!(campaign.expect("the campaign").replace("\r\n ", "").contains("list-unsubscribe-post"), "RFC 8058 §4");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_from_an_alias_is_signed_for_the_domain_of_the_alias() {
+    let options = Options { recipients: Recipients::Anybody, ..Options::default() };
+    let server = MailServer::start(options).await.expect("the mail server starts");
+    let folder = keys();
+    let postroom = Instance::start_with(signing(folder.path())).await;
+    let settings = json!({"smtpHost": "127.0.0.1", "smtpPort": server.smtp().port()});
+    // Keys are there for demo.test alone.
+    let cases = [("ann@else.test", "sales@demo.test", true), ("ann@demo.test", "sales@else.test", false)];
+    for (number, (email, alias, is_signed)) in cases.into_iter().enumerate() {
+        let mailbox = postroom.mailbox(email, settings.clone()).await;
+        let document = json!({"data": {"type": "mailAlias", "attributes": {"email": alias},
+            "relationships": {"mailbox": {"data": {"type": "mailbox", "id": mailbox}}}}});
+        postroom.client.post("/api/v2/mailAliases", &document).await.expect(201);
+        let content = json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t", "fromAlias": alias});
+        let mailing = postroom.mailing(mailbox, content).await;
+        postroom.until_state(mailing, "delivered").await;
+        let mail = server.wait_accepted(number as u64 + 1).await.remove(number);
+        let raw = String::from_utf8_lossy(&mail.raw).into_owned();
+        assert_eq!(mail.sender, alias);
+        assert_eq!(raw.contains("d=demo.test"), is_signed, "{raw}");
+        assert_eq!(raw.contains("DKIM-Signature:"), is_signed, "{raw}");
+        let signed = [mail.raw.as_ref()];
+        let Some(judged) = is_signed.then(|| judge(&records(folder.path()), &signed)).flatten() else { continue };
+        assert!(judged[0].len() == 2 && judged[0].iter().all(|(.., good)| *good), "{judged:?}");
+    }
+    postroom.stop().await;
+}
+
 /// The copy for the sent folder is composed anew, as a message is that is sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_composed_again_has_the_same_signature() {

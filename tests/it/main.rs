@@ -66,3 +66,4 @@ mod torture;
 mod tracking;
 mod unsubscribe;
 mod watched_inbox;
+mod wire;

@@ -16,14 +16,20 @@ pub struct Person {
 impl Instance {
     /// Adds a user; their token is the local part of the address.
     pub async fn person(&self, name: &str, role: Role) -> Person {
+        self.person_named(name, role, None).await
+    }
+
+    /// The same with a first and a last name.
+    pub async fn person_named(&self, name: &str, role: Role, names: Option<(&str, &str)>) -> Person {
+        let (first_name, last_name) = names.map(|(first, last)| (first.to_owned(), last.to_owned())).unzip();
         let email = format!("{name}@people.test");
         let created = self.app.store().write(move |work| {
             let now = work.now();
             work.create_user(User {
                 id: 0,
                 email: email.clone(),
-                first_name: None,
-                last_name: None,
+                first_name: first_name.clone(),
+                last_name: last_name.clone(),
                 role,
                 locked: false,
                 created_at: now,
