@@ -31,6 +31,7 @@ mod demo;
 mod disk_space;
 mod dkim;
 mod doubt;
+mod edit_races;
 mod exclusions;
 mod folders;
 mod fuzz;

@@ -176,3 +176,7 @@ pub(super) fn refusal(why: Unmovable) -> Refusal {
 fn refused(why: Unmovable) -> ApiError {
     refusal(why).into()
 }
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;
