@@ -163,4 +163,22 @@ mod tests {
         assert!(replied.opened(&visit(GMAIL), later));
         assert_eq!(replied.state, State::Replied);
     }
+
+    #[test]
+    fn the_times_are_those_of_the_latest_open_and_click() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let mut mailing = mailing("delivered", Some("2026-01-01"));
+        for (number, time) in ["2026-01-02", "2026-01-03"].into_iter().enumerate() {
+            assert!(mailing.opened(&visit(FIREFOX), at(time)) && mailing.clicked(&visit(FIREFOX), at(time)));
+            assert_eq!((mailing.opened_at, mailing.clicked_at), (Some(at(time)), Some(at(time))));
+            assert_eq!(
+                (mailing.open_count, mailing.click_count, mailing.updated_at),
+                (number as u64 + 1, number as u64 + 1, at(time))
+            );
+        }
+        // What is none moves no time.
+        assert!(!mailing.opened(&visit("curl/8.1"), at("2026-01-04")));
+        assert!(!mailing.clicked(&visit("curl/8.1"), at("2026-01-04")));
+        assert_eq!((mailing.opened_at, mailing.clicked_at), (Some(at("2026-01-03")), Some(at("2026-01-03"))));
+    }
 }

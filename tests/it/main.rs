@@ -47,6 +47,7 @@ mod main_job;
 mod octets;
 #[allow(dead_code, reason = "a fixture offers what mail servers can do, not only what today's tests ask of it")]
 mod peers;
+mod public_url;
 mod recipients;
 mod renumbered;
 mod returned;

@@ -101,6 +101,37 @@ async fn opens_and_clicks_of_people_are_counted_and_those_of_machines_are_not() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn opens_and_clicks_count_under_every_key_that_there_ever_was() {
+    let server = mail_server().await;
+    let (postroom, mailbox) = sending(&server, json!({})).await;
+    let body = "<body><a href='https://example.org/'>go</a></body>";
+    let content =
+        json!({"to": ["bert@demo.test"], "subject": "s", "bodyHtml": body, "trackOpens": true, "trackLinks": true});
+    let mut sent = Vec::new();
+    for number in 0..2 {
+        let mailing = postroom.mailing(mailbox, content.clone()).await;
+        postroom.until_state(mailing, "delivered").await;
+        age(&postroom, mailing).await;
+        let mail = server.wait_accepted(number + 1).await.pop().expect("a mail");
+        sent.push((mailing, mime::parse(&mail.raw).html.expect("HTML")));
+        new_link_key(&postroom).await;
+    }
+    let postroom = postroom.restart().await;
+    let stranger = stranger(&postroom);
+    for (mailing, html) in sent {
+        let links = between(&html, PUBLIC, "\"");
+        let [click, open] = links[..] else { panic!("{html}") };
+        for (path, status) in [(click, 302), (open, 200)] {
+            let request = Request { method: "GET", path, headers: &[FIREFOX], body: None };
+            stranger.send(request).await.expect(status);
+        }
+        let shown = postroom.attributes("mailings", mailing).await;
+        assert_eq!((&shown["openCount"], &shown["clickCount"]), (&json!(1), &json!(1)), "{shown:#}");
+    }
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_tracked_unless_asked_for() {
     let server = mail_server().await;
     let (postroom, mailbox) = sending(&server, json!({})).await;

@@ -66,8 +66,14 @@ impl Instance {
 
     /// Stops in order and starts again on the same data.
     pub async fn restart(self) -> Self {
-        let Self { app, home, config, .. } = self;
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with another configuration.
+    pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        let Self { app, home, mut config, .. } = self;
         app.stop().await;
+        change(&mut config);
         let app = launch(&config, &home).await;
         Self { client: client_of(&app), app, home, config }
     }
