@@ -1,5 +1,6 @@
 mod places;
 mod slots;
+mod suppressions;
 
 use super::powercut::Disk;
 use super::*;

@@ -1,4 +1,5 @@
 use super::{edit, ids, path};
+use crate::support::client::{Client, Request};
 use crate::support::instance::Instance;
 use crate::support::people::Person;
 use postroom::domain::user::Role;
@@ -151,5 +152,51 @@ async fn only_an_administrator_gives_a_mailbox_or_a_token_to_another() {
     let token = made.json["meta"]["token"].as_str().unwrap();
     let identity = postroom.client.with_token(token).get("/api/v2").await.expect(200);
     assert_eq!(identity.json["meta"]["user"]["id"], member.id);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_send_may_suppress_and_only_an_administrator_lets_go() {
+    let House { postroom, member, viewer } = house().await;
+    let suppress = |email: &str| json!({"data": {"type": "suppression", "attributes": {"email": email}}});
+    let import = async |client: &Client, list: &str| {
+        let headers = [("Content-Type", "text/csv")];
+        let path = "/api/v2/suppressions/import";
+        client.send(Request { method: "POST", path, headers: &headers, body: Some(list.as_bytes()) }).await.checked()
+    };
+    let mut expected = 0;
+    for (who, client, may) in
+        [("admin", &postroom.client, true), ("member", &member.client, true), ("viewer", &viewer.client, false)]
+    {
+        let made = client.post("/api/v2/suppressions", &suppress(&format!("{who}1@x.example"))).await;
+        made.expect(if may { 201 } else { 403 });
+        import(client, &format!("email\n{who}2@x.example\n")).await.expect(if may { 200 } else { 403 });
+        expected += if may { 2 } else { 0 };
+        let listed = client.get("/api/v2/suppressions?provideAuthorizationMeta=true").await.expect(200);
+        assert_eq!(listed.json["meta"]["count"], expected, "{who}");
+        assert_eq!(listed.json["data"][0]["meta"], json!({"canWrite": false, "canDelete": who == "admin"}));
+        assert!(client.get_raw("/api/v2/suppressions/export").await.contains("admin1@x.example"), "{who}");
+    }
+    for client in [&member.client, &viewer.client] {
+        let refused = client.delete("/api/v2/suppressions/1").await.expect(403);
+        assert_eq!(refused.json["errors"][0]["id"], "unauthorizedRequest");
+    }
+    postroom.client.delete("/api/v2/suppressions/1").await.expect(204);
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_user_reads_the_settings_of_the_organisation_and_an_administrator_changes_them() {
+    let House { postroom, member, viewer } = house().await;
+    let path = "/api/v2/orgSettings/1";
+    for (client, may) in [(&member.client, false), (&viewer.client, false), (&postroom.client, true)] {
+        let shown = client.get(&format!("{path}?provideAuthorizationMeta=true")).await.expect(200);
+        assert_eq!(shown.json["data"]["meta"], json!({"canWrite": may, "canDelete": false}));
+        assert_eq!(shown.json["data"]["attributes"]["sendExclusions"], Value::Null);
+        let document = json!({"data": {"type": "orgSetting", "id": 1, "attributes": {"sendExclusions": "x.example"}}});
+        client.patch(path, &document).await.expect(if may { 200 } else { 403 });
+    }
+    let shown = viewer.client.get(path).await.expect(200);
+    assert_eq!(shown.json["data"]["attributes"]["sendExclusions"], "x.example");
     postroom.stop().await;
 }
