@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::caller::Caller;
+use super::mailings::Gates;
 use super::path::at;
 use super::shown::{Shows, answer_list, answer_show, own_mailboxes, sees_mailbox};
 use crate::domain::bounce::Bounce;
@@ -47,7 +48,7 @@ impl Shows for Message {
     }
 
     fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
-        self.wanted_attributes(api, reader, caller, None)
+        self.wanted_attributes(api, reader, caller, None, &Gates::default())
     }
 
     fn wanted_attributes(
@@ -56,6 +57,7 @@ impl Shows for Message {
         reader: &impl Reader,
         _: &Caller,
         fields: Option<&FieldSet>,
+        _: &Gates,
     ) -> Result<Map<String, Value>, StoreError> {
         // Bodies are read from the raw octets, so that they are stored once.
         let octets = if wants_bodies(fields) { raw(reader, self.id)? } else { None };

@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::caller::Caller;
+use super::mailings::Gates;
 use crate::domain::attachment::Attachment;
 use crate::domain::list::{Filter, ListQuery, Scalar, Test};
 use crate::domain::mailbox::Mailbox;
@@ -61,13 +62,14 @@ pub(super) trait Shows: Record {
     fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError>;
 
     /// The readable attributes of which some are wanted; `None` wants all. What costs much and is not wanted may be left
-    /// out.
+    /// out, and what the gate said to another record of the same answer holds for this one.
     fn wanted_attributes(
         &self,
         api: &Api,
         reader: &impl Reader,
         caller: &Caller,
         _: Option<&FieldSet>,
+        _: &Gates,
     ) -> Result<Map<String, Value>, StoreError> {
         self.attributes(api, reader, caller)
     }
@@ -121,16 +123,17 @@ pub(super) fn answer_list<R: Shows>(
         wanted.list.among = Some(R::found(&snapshot, &terms)?.into());
     }
     let page = list::<R>(&snapshot, &wanted.list)?;
+    let answer = Answer::new(api, &snapshot, caller, &wanted);
     let mut objects = Vec::with_capacity(page.items.len());
     for record in &page.items {
-        objects.push(show(api, &snapshot, caller, record, &wanted)?);
+        objects.push(answer.show(record)?);
     }
     let links = links_query.page_links(&api.links, R::RESOURCE.plural, &page);
     let mut document = ListDocument::new(objects, page.count, links);
     if !wanted.include.is_empty() {
         let mut included = Vec::new();
         for record in &page.items {
-            include(api, &snapshot, caller, record, &wanted, &mut included)?;
+            answer.include(record, &mut included)?;
         }
         document = document.including(included);
     }
@@ -147,10 +150,11 @@ pub(super) fn answer_show<R: Shows>(
     let wanted = request_of(request, R::RESOURCE, Purpose::Show)?;
     let snapshot = api.store.read()?;
     let record = visible::<R>(&snapshot, caller, id)?;
-    let mut document = Document::new(show(api, &snapshot, caller, &record, &wanted)?);
+    let answer = Answer::new(api, &snapshot, caller, &wanted);
+    let mut document = Document::new(answer.show(&record)?);
     if !wanted.include.is_empty() {
         let mut included = Vec::new();
-        include(api, &snapshot, caller, &record, &wanted, &mut included)?;
+        answer.include(&record, &mut included)?;
         document = document.including(included);
     }
     Ok(tagged(ok(&document), record.tag()))
@@ -199,10 +203,7 @@ pub(super) fn show<R: Shows>(
     record: &R,
     wanted: &ListRequest,
 ) -> Result<ResourceObject, StoreError> {
-    let permissions = if wanted.authorization_meta { Some(record.permissions(caller, reader)?) } else { None };
-    let shown = Shown { links: &api.links, fields: wanted.fields(R::RESOURCE.name), permissions };
-    let attributes = record.wanted_attributes(api, reader, caller, shown.fields)?;
-    Ok(object(R::RESOURCE, record.id(), attributes, &record.related(reader)?, &shown))
+    Answer::new(api, reader, caller, wanted).show(record)
 }
 
 /// How the answer of a create shows what was created, also from inside the unit of work that creates it.
@@ -221,62 +222,73 @@ impl View {
     }
 }
 
-fn include<R: Shows>(
-    api: &Api,
-    reader: &impl Reader,
-    caller: &Caller,
-    record: &R,
-    wanted: &ListRequest,
-    included: &mut Vec<ResourceObject>,
-) -> Result<(), StoreError> {
-    for path in &wanted.include {
-        let segments: Vec<&str> = path.split('.').collect();
-        follow(api, reader, caller, record, &segments, wanted, included)?;
-    }
-    Ok(())
+/// One answer while it is made: all of it shows one state of the store.
+struct Answer<'a, S> {
+    api: &'a Api,
+    reader: &'a S,
+    caller: &'a Caller,
+    wanted: &'a ListRequest,
+    gates: Gates,
 }
 
-fn follow<R: Shows>(
-    api: &Api,
-    reader: &impl Reader,
-    caller: &Caller,
-    record: &R,
-    path: &[&str],
-    wanted: &ListRequest,
-    included: &mut Vec<ResourceObject>,
-) -> Result<(), StoreError> {
-    let Some((name, rest)) = path.split_first() else { return Ok(()) };
-    let Some(target) = R::RESOURCE.relationship(name).map(|relationship| relationship.target) else { return Ok(()) };
-    let related = record.related(reader)?;
-    for id in related.iter().filter(|(relationship, _)| relationship == name).filter_map(|(_, id)| *id) {
-        match target {
-            "attachment" => follow_to::<Attachment>(api, reader, caller, id, rest, wanted, included)?,
-            "mailbox" => follow_to::<Mailbox>(api, reader, caller, id, rest, wanted, included)?,
-            "mailing" => follow_to::<Mailing>(api, reader, caller, id, rest, wanted, included)?,
-            "thread" => follow_to::<Thread>(api, reader, caller, id, rest, wanted, included)?,
-            "recipient" => follow_to::<RecipientRecord>(api, reader, caller, id, rest, wanted, included)?,
-            "user" => follow_to::<User>(api, reader, caller, id, rest, wanted, included)?,
-            _ => {}
+impl<'a, S: Reader> Answer<'a, S> {
+    fn new(api: &'a Api, reader: &'a S, caller: &'a Caller, wanted: &'a ListRequest) -> Self {
+        Self { api, reader, caller, wanted, gates: Gates::default() }
+    }
+
+    fn show<R: Shows>(&self, record: &R) -> Result<ResourceObject, StoreError> {
+        let Self { api, reader, caller, wanted, gates } = self;
+        let permissions = if wanted.authorization_meta { Some(record.permissions(caller, *reader)?) } else { None };
+        let shown = Shown { links: &api.links, fields: wanted.fields(R::RESOURCE.name), permissions };
+        let attributes = record.wanted_attributes(api, *reader, caller, shown.fields, gates)?;
+        Ok(object(R::RESOURCE, record.id(), attributes, &record.related(*reader)?, &shown))
+    }
+
+    fn include<R: Shows>(&self, record: &R, included: &mut Vec<ResourceObject>) -> Result<(), StoreError> {
+        for path in &self.wanted.include {
+            let segments: Vec<&str> = path.split('.').collect();
+            self.follow(record, &segments, included)?;
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn follow_to<R: Shows>(
-    api: &Api,
-    reader: &impl Reader,
-    caller: &Caller,
-    id: u64,
-    rest: &[&str],
-    wanted: &ListRequest,
-    included: &mut Vec<ResourceObject>,
-) -> Result<(), StoreError> {
-    let Some(record) = get::<R>(reader, id)? else { return Ok(()) };
-    if !record.is_visible(caller, reader)? {
-        return Ok(());
+    fn follow<R: Shows>(
+        &self,
+        record: &R,
+        path: &[&str],
+        included: &mut Vec<ResourceObject>,
+    ) -> Result<(), StoreError> {
+        let Some((name, rest)) = path.split_first() else { return Ok(()) };
+        let relationship = R::RESOURCE.relationship(name);
+        let Some(target) = relationship.map(|relationship| relationship.target) else { return Ok(()) };
+        let related = record.related(self.reader)?;
+        for id in related.iter().filter(|(relationship, _)| relationship == name).filter_map(|(_, id)| *id) {
+            match target {
+                "attachment" => self.follow_to::<Attachment>(id, rest, included)?,
+                "mailbox" => self.follow_to::<Mailbox>(id, rest, included)?,
+                "mailing" => self.follow_to::<Mailing>(id, rest, included)?,
+                "thread" => self.follow_to::<Thread>(id, rest, included)?,
+                "recipient" => self.follow_to::<RecipientRecord>(id, rest, included)?,
+                "user" => self.follow_to::<User>(id, rest, included)?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
-    included.push(show(api, reader, caller, &record, wanted)?);
-    follow(api, reader, caller, &record, rest, wanted, included)
+
+    fn follow_to<R: Shows>(
+        &self,
+        id: u64,
+        rest: &[&str],
+        included: &mut Vec<ResourceObject>,
+    ) -> Result<(), StoreError> {
+        let Some(record) = get::<R>(self.reader, id)? else { return Ok(()) };
+        if !record.is_visible(self.caller, self.reader)? {
+            return Ok(());
+        }
+        included.push(self.show(&record)?);
+        self.follow(&record, rest, included)
+    }
 }
 
 /// The ids of the mailboxes a caller sees, as a filter on `mailbox.id`; `None` sees all.

@@ -1,5 +1,6 @@
 //! What a mailing shows.
 
+use super::delay::{Delay, Gates};
 use super::edit::may_edit;
 use crate::api::Api;
 use crate::api::caller::Caller;
@@ -8,10 +9,8 @@ use crate::domain::list::Filter;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Content, Mailing, RESOURCE, Recipient, RecipientKind};
 use crate::domain::resource::Resource;
-use crate::domain::time::Timestamp;
-use crate::jsonapi::{Permissions, etag};
-use crate::send::gate::{self, Question};
-use crate::store::{Reader, StoreError, content, get, status};
+use crate::jsonapi::{FieldSet, Permissions, etag};
+use crate::store::{Reader, StoreError, content, get};
 use serde_json::{Map, Value, json};
 
 impl Shows for Mailing {
@@ -25,13 +24,29 @@ impl Shows for Mailing {
         own_mailboxes(caller, reader)
     }
 
-    fn attributes(&self, api: &Api, reader: &impl Reader, _: &Caller) -> Result<Map<String, Value>, StoreError> {
+    fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError> {
+        self.wanted_attributes(api, reader, caller, None, &Gates::default())
+    }
+
+    fn wanted_attributes(
+        &self,
+        api: &Api,
+        reader: &impl Reader,
+        _: &Caller,
+        fields: Option<&FieldSet>,
+        gates: &Gates,
+    ) -> Result<Map<String, Value>, StoreError> {
         let content = content(reader, self.id)?;
         let names = |kind: RecipientKind| -> Vec<String> {
             self.recipients.iter().filter(|recipient| recipient.kind == kind).map(Recipient::to_string).collect()
         };
         let attempts = json!(self.attempts);
-        let delay = self.delay(api, reader)?;
+        let explained = ["delayReason", "nextAttemptAt"];
+        let delay = if fields.is_none_or(|fields| explained.into_iter().any(|name| fields.contains(name))) {
+            self.delay(api, reader, gates)?
+        } else {
+            Delay::default()
+        };
         let headers: Map<String, Value> =
             content.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         let mut shown = json!({
@@ -109,46 +124,6 @@ impl Shows for Mailing {
         // What the engine does to a mailing is no edit: the tag stays until a client changes something.
         Some(etag(&(self.id, self.revision)))
     }
-}
-
-impl Mailing {
-    /// Why it waits, read from the same gate that decides: derived, never stored.
-    fn delay(&self, api: &Api, reader: &impl Reader) -> Result<Delay, StoreError> {
-        if let Some(doubt) = &self.doubt {
-            return Ok(Delay { reason: Some(doubt.explain()), next: Some(doubt.next) });
-        }
-        if !self.state.waits() {
-            return Ok(Delay::default());
-        }
-        let now = api.store.runtime().clock.now();
-        let Some(mailbox) = get::<Mailbox>(reader, self.mailbox_id)? else { return Ok(Delay::default()) };
-        if let Some(due) = self.due.filter(|due| *due > now) {
-            let failed = self.attempts.iter().rev().find(|attempt| attempt.code.is_none_or(|code| code >= 400));
-            let last = failed.map(|attempt| attempt.text.clone());
-            let reason = match (self.retry_at, last) {
-                (Some(at), Some(text)) => format!("The last try failed and is repeated at {at}: {text}"),
-                _ => format!("It is scheduled for {due}."),
-            };
-            return Ok(Delay { reason: Some(reason), next: Some(due) });
-        }
-        let health = status(reader, mailbox.id)?;
-        let question = Question {
-            mailbox: &mailbox,
-            status: &health,
-            recipients: u64::try_from(self.waiting().count()).unwrap_or(u64::MAX),
-            moment: api.store.moment(),
-            outlook: &api.outlook,
-        };
-        let gate = gate::ask(reader, &question)?;
-        Ok(Delay { reason: gate.reason().map(str::to_owned), next: gate.opens_at() })
-    }
-}
-
-/// Why a mailing waits, and until when.
-#[derive(Default)]
-struct Delay {
-    reason: Option<String>,
-    next: Option<Timestamp>,
 }
 
 fn outcome(recipient: &Recipient) -> Value {

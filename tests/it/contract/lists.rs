@@ -219,6 +219,46 @@ async fn mailings_and_messages_are_listed_as_mailboxes_are() {
     postroom.stop().await;
 }
 
+/// Each for itself, or on a page where the gate is asked once for many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_says_of_each_mailing_why_it_waits_as_the_mailing_itself_does() {
+    let postroom = Instance::start().await;
+    let client = &postroom.client;
+    let disabled = postroom.mailbox("a@example.org", json!({"sendDisabled": true})).await;
+    let closed = postroom.mailbox("b@example.org", json!({"maxMailingsPerDay": 0, "smtpHost": "127.0.0.1"})).await;
+    for mailbox in [disabled, closed] {
+        for content in [
+            json!({"to": ["c@example.org"]}),
+            json!({"to": ["c@example.org", "d@example.org"]}),
+            json!({"to": ["c@example.org"], "scheduledAt": "2999-01-01T00:00:00Z"}),
+            json!({"to": ["c@example.org"], "state": "drafted"}),
+            json!({"to": ["e@example.org"]}),
+        ] {
+            postroom.mailing(mailbox, content).await;
+        }
+    }
+    let page = client.get("/api/v2/mailings").await.expect(200);
+    let mut reasons = std::collections::BTreeSet::new();
+    for listed in page.json["data"].as_array().unwrap() {
+        let shown = client.get(&format!("/api/v2/mailings/{}", listed["id"])).await.expect(200);
+        for name in ["delayReason", "nextAttemptAt"] {
+            assert_eq!(
+                listed["attributes"][name], shown.json["data"]["attributes"][name],
+                "{name} of {}",
+                listed["id"]
+            );
+        }
+        reasons.insert(listed["attributes"]["delayReason"].to_string());
+    }
+    assert_eq!(reasons.len(), 4, "two mailboxes, a time, and none: {reasons:#?}");
+    let sparse = client.get("/api/v2/mailings?fields[mailing]=delayReason").await.expect(200);
+    let whole = |at: usize| &page.json["data"][at]["attributes"]["delayReason"];
+    for (at, listed) in sparse.json["data"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(listed["attributes"], json!({"delayReason": whole(at)}));
+    }
+    postroom.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_with_bodies_is_short_and_its_links_lead_to_all_of_them() {
     let postroom = Instance::start().await;
