@@ -6,6 +6,7 @@ use super::reader::{GO_ON, Keys, Reader, STOP, Visit};
 use super::record::{Index, Record, get};
 use super::tables::Table;
 use crate::domain::list::{Count, Cursor, Filter, ListQuery, Listing, Page, Scalar, SortKey, Test};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ const FEW: usize = 2_000;
 
 /// One page of the records that match, with the cursors around it.
 pub fn list<R: Record>(reader: &impl Reader, query: &ListQuery) -> Result<Listing<R>, StoreError> {
+    let query = &*by_ids(query);
     let plan = Plan::of::<R>(query);
     let backwards = matches!(query.page, Page::Before(_));
     let cursor = match &query.page {
@@ -67,6 +69,25 @@ pub fn list<R: Record>(reader: &impl Reader, query: &ListQuery) -> Result<Listin
     };
     let count = if query.count { Some(plan.count::<R>(reader, query)?) } else { None };
     Ok(Listing { next: last.filter(|_| has_next), prev: first.filter(|_| has_prev), items: found, count })
+}
+
+/// Records that a filter names by their ids are looked up, not looked for.
+fn by_ids(query: &ListQuery) -> Cow<'_, ListQuery> {
+    let named = query.filters.iter().enumerate().find_map(|(position, filter)| match &filter.test {
+        Test::OneOf(values) if filter.field == "id" => Some((position, values)),
+        _ => None,
+    });
+    let Some((position, values)) = named else { return Cow::Borrowed(query) };
+    let id = |value: &Scalar| if let Scalar::Integer(id) = value { u64::try_from(*id).ok() } else { None };
+    let mut ids: Vec<u64> = values.iter().filter_map(id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if let Some(among) = &query.among {
+        ids.retain(|id| among.binary_search(id).is_ok());
+    }
+    let mut query = ListQuery { among: Some(ids.into()), ..query.clone() };
+    query.filters.remove(position);
+    Cow::Owned(query)
 }
 
 /// Where a record stands in the sorted list.
@@ -182,7 +203,9 @@ impl Plan {
         let mut rest = query.filters.clone();
         let Some(field) = index.filter else { return Some((vec![None], rest)) };
         let (position, mut values) = rest.iter().enumerate().find_map(|(position, filter)| match &filter.test {
-            Test::OneOf(values) if filter.field == field => Some((position, values.clone())),
+            Test::OneOf(values) if filter.field == field && !(index.present && values.contains(&Scalar::Null)) => {
+                Some((position, values.clone()))
+            }
             Test::Null if filter.field == field && !index.present => Some((position, vec![Scalar::Null])),
             _ => None,
         })?;

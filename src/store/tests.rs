@@ -1,4 +1,5 @@
 mod lists;
+mod named;
 mod places;
 mod slots;
 mod suppressions;

@@ -43,7 +43,9 @@ proptest! {
         let by_mailbox = Filter { field: "mailbox.id".into(), test: Test::OneOf(vec![Scalar::Integer(2)]) };
         let by_two = Filter { field: "mailbox.id".into(), test: Test::OneOf(vec![Scalar::Integer(3), Scalar::Integer(1)]) };
         let late = Filter { field: "createdAt".into(), test: Test::Range { from: Some(Timestamp::from_millis(2).into()), to: None } };
-        for filters in [vec![], vec![by_mailbox.clone()], vec![by_two.clone()], vec![late.clone()], vec![by_mailbox.clone(), late], vec![by_two, by_mailbox]] {
+        let named = |ids: &[i64]| Filter { field: "id".into(), test: Test::OneOf(ids.iter().map(|id| Scalar::Integer(*id)).collect()) };
+            let by_id = vec![named(&[9, 2, 7, 2, 99]), by_two.clone(), named(&[1, 2, 7, 9, 30])];
+            for filters in [vec![], vec![by_mailbox.clone()], vec![by_two.clone()], vec![late.clone()], vec![by_mailbox.clone(), late], vec![by_two, by_mailbox], by_id] {
             for sort in [vec![], vec![("createdAt", false)], vec![("createdAt", true)], vec![("id", true)], vec![("mailbox.id", true), ("createdAt", false)]] {
                 let query = ListQuery {
                     filters: filters.clone(),

@@ -35,7 +35,7 @@ async fn slots_answer_for_any_window() {
 }
 
 /// A reader that counts the rows it is asked for.
-struct Counted<'r>(&'r crate::store::Snapshot, std::cell::Cell<usize>);
+pub(super) struct Counted<'r>(pub &'r crate::store::Snapshot, pub std::cell::Cell<usize>);
 
 impl crate::store::reader::Reader for Counted<'_> {
     fn with<T>(&self, table: tables::Table, key: &[u8], see: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
