@@ -45,7 +45,7 @@ pub(super) trait Shows: Record {
     fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError>;
 
     /// A filter as the store can answer it, where the client's is not one on a field of the record.
-    fn rewritten(filter: Filter, _: &impl Reader, _: &Caller) -> Result<Filter, StoreError> {
+    fn rewritten(filter: Filter, _: &impl Reader, _: &Caller) -> Result<Filter, ApiError> {
         Ok(filter)
     }
 

@@ -209,6 +209,8 @@ pub enum Linkage {
         /// The filter of the target's list that selects the related ones, for example `mailing`.
         filter: &'static str,
     },
+    /// `{"data": [], "meta": {"count": 0}}`: a list of what there is none of here.
+    Empty,
     /// `{"links": {"related"}}` to a filtered list of `target`.
     LinkedList {
         /// The filter of the target's list that selects the related ones, for example `mailbox`.
@@ -236,6 +238,11 @@ impl Relationship {
 
     pub const fn many(name: &'static str, target: &'static str, filter: &'static str, about: &'static str) -> Self {
         Self { name, target, linkage: Linkage::Many { filter }, writable: false, filterable: false, about }
+    }
+
+    /// A list of what there is none of here.
+    pub const fn empty(name: &'static str, target: &'static str, about: &'static str) -> Self {
+        Self { name, target, linkage: Linkage::Empty, writable: false, filterable: false, about }
     }
 
     pub const fn linked(name: &'static str, target: &'static str, filter: &'static str, about: &'static str) -> Self {

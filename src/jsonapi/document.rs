@@ -68,7 +68,7 @@ pub struct ResourceObject {
 #[derive(Clone, Debug, PartialEq)]
 enum Related {
     One(&'static str, Option<u64>),
-    Many { kind: &'static str, ids: Vec<u64>, link: String },
+    Many { kind: &'static str, ids: Vec<u64>, link: Option<String> },
     Link(String),
 }
 
@@ -98,8 +98,9 @@ pub fn object(
                 Linkage::Many { filter } => {
                     let ids = others.iter().filter(|(name, _)| *name == relationship.name).filter_map(|(_, id)| *id);
                     let link = shown.links.related(&plural(relationship.target), filter, id);
-                    Related::Many { kind: relationship.target, ids: ids.collect(), link }
+                    Related::Many { kind: relationship.target, ids: ids.collect(), link: Some(link) }
                 }
+                Linkage::Empty => Related::Many { kind: relationship.target, ids: Vec::new(), link: None },
                 Linkage::LinkedList { filter } => {
                     Related::Link(shown.links.related(&plural(relationship.target), filter, id))
                 }
@@ -167,9 +168,11 @@ impl Serialize for Related {
             }
             Self::Many { kind, ids, link } => {
                 let linkage: Vec<_> = ids.iter().map(|id| Linked { kind, id: *id }).collect();
-                let mut map = serializer.serialize_map(Some(3))?;
+                let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry("data", &linkage)?;
-                map.serialize_entry("links", &Pairs(&[("related", link)]))?;
+                if let Some(link) = link {
+                    map.serialize_entry("links", &Pairs(&[("related", link)]))?;
+                }
                 map.serialize_entry("meta", &Pairs(&[("count", ids.len())]))?;
                 map.end()
             }

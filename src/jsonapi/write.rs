@@ -98,7 +98,7 @@ impl Write {
                 continue;
             }
             match relationship.linkage {
-                Linkage::LinkedList { .. } => continue,
+                Linkage::LinkedList { .. } | Linkage::Empty => continue,
                 Linkage::Many { .. } => {
                     match targets(relationship, given) {
                         Ok(ids) => {

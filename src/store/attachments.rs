@@ -58,6 +58,16 @@ pub fn user_of_attachment(reader: &impl Reader, id: u64) -> Result<Option<u64>, 
     Ok(mailing)
 }
 
+/// Every mailing that uses an attachment.
+pub fn users_of_attachment(reader: &impl Reader, id: u64) -> Result<Vec<u64>, StoreError> {
+    let mut mailings = Vec::new();
+    reader.scan(ATTACHMENT_USES, Keys::prefix(Key::new().id(id).build()), false, |key, _| {
+        mailings.push(trailing_id(key)?);
+        GO_ON
+    })?;
+    Ok(mailings)
+}
+
 impl Work<'_> {
     /// Begins an upload; the id of `attachment` is ignored.
     pub fn begin_attachment(&mut self, mut attachment: Attachment) -> Result<Attachment, StoreError> {

@@ -4,8 +4,8 @@ use super::codec::{Key, decode, encode, trailing_id};
 use super::reader::{GO_ON, Keys, Reader, STOP};
 use super::record::{Index, Record, find, get};
 use super::tables::{
-    CONTENTS, DUE, ERRANDS, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_STATE, MAILINGS_BY_USER,
-    Table,
+    CONTENTS, DUE, ERRANDS, MAILINGS, MAILINGS_BY_MAILBOX, MAILINGS_BY_MESSAGE_ID, MAILINGS_BY_PROSPECT,
+    MAILINGS_BY_STATE, MAILINGS_BY_USER, Table,
 };
 use super::{StoreError, Work};
 use crate::domain::event::{Event, EventKind};
@@ -19,6 +19,7 @@ impl Record for Mailing {
     const INDEXES: &'static [Index] = &[
         Index::by("mailbox.id", MAILINGS_BY_MAILBOX),
         Index::by("messageId", MAILINGS_BY_MESSAGE_ID),
+        Index::by("prospect.id", MAILINGS_BY_PROSPECT).where_present(),
         Index::by("state", MAILINGS_BY_STATE),
         Index::by("user.id", MAILINGS_BY_USER),
     ];

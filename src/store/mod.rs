@@ -46,7 +46,9 @@ mod users;
 mod work;
 mod writer;
 
-pub use attachments::{ATTACHMENT_CHUNK, attachment_chunk, attachment_content, user_of_attachment};
+pub use attachments::{
+    ATTACHMENT_CHUNK, attachment_chunk, attachment_content, user_of_attachment, users_of_attachment,
+};
 pub use error::StoreError;
 pub use events::{events_after, latest_event};
 pub use idempotency::{FirstAnswer, first_answer};

@@ -38,6 +38,7 @@ tables! {
     MAILINGS = "mailings";
     MAILINGS_BY_MAILBOX = "mailings.mailbox";
     MAILINGS_BY_USER = "mailings.user";
+    MAILINGS_BY_PROSPECT = "mailings.prospect";
     MAILINGS_BY_STATE = "mailings.state";
     MAILINGS_BY_MESSAGE_ID = "mailings.messageId";
     /// Mailing → what it says.

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, User};
 use crate::runtime::{ManualClock, NoFailpoints, Runtime, SeededRandom};
 use crate::vault::MasterKey;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,7 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         asked_at: None,
         revision: 0,
         include_unsubscribe_link: false,
+        crm_ids: BTreeMap::new(),
     }
 }
 

@@ -27,6 +27,7 @@ mod cli;
 mod clock;
 mod contract;
 mod corpus;
+mod crm;
 mod demo;
 mod disk_space;
 mod dkim;

@@ -44,7 +44,7 @@ impl Shows for Attachment {
     }
 
     /// An attachment can go with several mailings: those of a mailing are listed by their ids.
-    fn rewritten(filter: Filter, reader: &impl Reader, caller: &Caller) -> Result<Filter, StoreError> {
+    fn rewritten(filter: Filter, reader: &impl Reader, caller: &Caller) -> Result<Filter, ApiError> {
         let Filter { field, test: Test::OneOf(mailings) } = &filter else { return Ok(filter) };
         if field != "mailing.id" {
             return Ok(filter);

@@ -9,13 +9,14 @@ use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
 use crate::domain::address::Person;
 use crate::domain::attachment::Attachment;
-use crate::domain::mailing::{Content, Mailing, Recipient, State};
+use crate::domain::mailing::{Content, Mailing, RESOURCE, Recipient, State};
 use crate::domain::problem::Problem;
 use crate::domain::recipient::RecipientRecord;
 use crate::domain::time::Timestamp;
 use crate::jsonapi::{ApiError, Write};
 use crate::store::{Reader, Work, get};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Attributes of a CRM: kept as given.
 const KEPT: &[&str] = &["followUpTaskScheduledAt", "followUpTaskType"];
@@ -112,6 +113,12 @@ impl Change {
                 None => kept.remove(*name),
             };
         }
+    }
+
+    /// The ids among what is kept for a CRM.
+    pub fn crm_ids(&self) -> BTreeMap<String, u64> {
+        let kept = self.content.kept.iter().filter(|(name, _)| RESOURCE.relationship(name).is_some());
+        kept.filter_map(|(name, id)| Some((name.clone(), id.as_u64()?))).collect()
     }
 
     /// Sets what it says of the mailing itself, but for its state and time.

@@ -88,6 +88,7 @@ pub(super) async fn create(
         asked_at: None,
         revision: 0,
         include_unsubscribe_link: asked.include_unsubscribe_link,
+        crm_ids: asked.crm_ids(),
     };
     let mut problems = mailing.link_problems(api.public_url.as_deref());
     problems.extend(mailing.placeholder_problems(&asked.content));

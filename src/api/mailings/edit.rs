@@ -119,6 +119,7 @@ fn save(work: &mut Work, read: &Mailing, old: &Content, change: &Change) -> Resu
     } else {
         after = before.clone();
     }
+    after.crm_ids = change.crm_ids();
     after.ask(change.state, change.scheduled_at, work.now()).map_err(refusal)?;
     if after == before && new == current {
         return Ok(after);

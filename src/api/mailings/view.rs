@@ -5,12 +5,12 @@ use super::edit::may_edit;
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::shown::{Shows, own_mailboxes, sees_mailbox};
-use crate::domain::list::Filter;
+use crate::domain::list::{Filter, Scalar, Test};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Content, Mailing, RESOURCE, Recipient, RecipientKind};
 use crate::domain::resource::Resource;
-use crate::jsonapi::{FieldSet, Permissions, etag};
-use crate::store::{Reader, StoreError, content, get};
+use crate::jsonapi::{ApiError, FieldSet, Permissions, etag};
+use crate::store::{Reader, StoreError, content, get, users_of_attachment};
 use serde_json::{Map, Value, json};
 
 impl Shows for Mailing {
@@ -22,6 +22,21 @@ impl Shows for Mailing {
 
     fn narrowed(caller: &Caller, reader: &impl Reader) -> Result<Option<Filter>, StoreError> {
         own_mailboxes(caller, reader)
+    }
+
+    /// A mailing can have several attachments: those that one goes with are listed by their ids.
+    fn rewritten(filter: Filter, reader: &impl Reader, _: &Caller) -> Result<Filter, ApiError> {
+        if filter.field != "attachments.id" {
+            return Ok(filter);
+        }
+        let refusal = || ApiError::bad_parameter("filter[attachments][id]", "filter[attachments][id] takes ids alone.");
+        let Test::OneOf(attachments) = filter.test else { return Err(refusal()) };
+        let mut mailings: Vec<Scalar> = Vec::new();
+        for attachment in attachments {
+            let Scalar::Integer(id) = attachment else { return Err(refusal()) };
+            mailings.extend(users_of_attachment(reader, id.cast_unsigned())?.into_iter().map(Scalar::from));
+        }
+        Ok(Filter { field: "id".into(), test: Test::OneOf(mailings) })
     }
 
     fn attributes(&self, api: &Api, reader: &impl Reader, caller: &Caller) -> Result<Map<String, Value>, StoreError> {

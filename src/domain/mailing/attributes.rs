@@ -19,6 +19,9 @@ pub const STATES: &[&str] = &[
 /// How many recipients a mailing may have, over all three kinds.
 pub const RECIPIENTS: usize = 500;
 
+/// What only a CRM itself can say of a mailing.
+const NONE_HERE: &str = "Always null here; a CRM fills it in.";
+
 pub static RESOURCE: Resource = Resource {
     name: "mailing",
     plural: "mailings",
@@ -97,19 +100,26 @@ pub static RESOURCE: Resource = Resource {
         ),
     ],
     relationships: &[
-        R::many("attachments", "attachment", "mailing", "Files that go with it, uploaded before.").writable(),
-        R::one("calendar", "calendar", "Kept for a CRM."),
-        R::one("followUpSequence", "sequence", "Kept for a CRM.").writable(),
+        R::many("attachments", "attachment", "mailing", "Files that go with it, uploaded before.")
+            .writable()
+            .filterable(),
+        R::one("bccEntitiesId", "entity", NONE_HERE).filterable(),
+        R::one("calendar", "calendar", NONE_HERE).filterable(),
+        R::one("ccEntitiesId", "entity", NONE_HERE).filterable(),
+        R::one("followUpSequence", "sequence", "Kept for a CRM.").writable().filterable(),
         R::one("mailbox", "mailbox", "The mailbox that sends it.").writable().filterable(),
-        R::one("opportunity", "opportunity", "Kept for a CRM."),
-        R::one("prospect", "prospect", "Kept for a CRM.").writable(),
+        R::one("opportunity", "opportunity", NONE_HERE).filterable(),
+        R::one("prospect", "prospect", "Kept for a CRM.").writable().filterable(),
+        R::one("prospectsIds", "prospect", NONE_HERE).filterable(),
         R::many("recipients", "recipient", "mailing", "Everybody in to, cc and bcc.").writable(),
-        R::one("schedule", "schedule", "Kept for a CRM.").writable(),
-        R::one("sequence", "sequence", "Kept for a CRM."),
-        R::one("sequenceState", "sequenceState", "Kept for a CRM."),
-        R::one("sequenceStep", "sequenceStep", "Kept for a CRM."),
-        R::one("task", "task", "Kept for a CRM.").writable(),
-        R::one("template", "template", "Kept for a CRM.").writable(),
+        R::one("schedule", "schedule", "Kept for a CRM.").writable().filterable(),
+        R::one("sequence", "sequence", NONE_HERE).filterable(),
+        R::one("sequenceState", "sequenceState", NONE_HERE).filterable(),
+        R::one("sequenceStep", "sequenceStep", NONE_HERE).filterable(),
+        R::one("task", "task", "Kept for a CRM.").writable().filterable(),
+        R::empty("tasks", "task", "Always empty here."),
+        R::one("template", "template", "Kept for a CRM.").writable().filterable(),
+        R::one("toEntitiesId", "entity", NONE_HERE).filterable(),
         R::one("user", "user", "Who created it.").filterable(),
     ],
     tolerated: &[],

@@ -18,9 +18,11 @@ pub use transition::{State, Trigger, transition};
 
 use super::list::{Listed, Scalar};
 use super::problem::Problem;
+use super::resource::Linkage;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Why a mailing with links cannot be sent, and what to do.
 pub const NO_PUBLIC_URL: &str =
@@ -107,6 +109,9 @@ pub struct Mailing {
     pub revision: u64,
     #[serde(default)]
     pub include_unsubscribe_link: bool,
+    /// The ids of [`Content::kept`] by their relationships, for lists.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub crm_ids: BTreeMap<String, u64>,
 }
 
 /// What a mailing says. Read when it is shown or composed.
@@ -302,7 +307,11 @@ impl Listed for Mailing {
             "updatedAt" => self.updated_at.into(),
             "mailbox.id" => self.mailbox_id.into(),
             "user.id" => self.user_id.into(),
-            _ => return None,
+            _ => {
+                let relationship = RESOURCE.relationship(name.strip_suffix(".id")?)?;
+                let is_one = relationship.linkage == Linkage::One;
+                return is_one.then(|| self.crm_ids.get(relationship.name).copied().into());
+            }
         })
     }
 }
