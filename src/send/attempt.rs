@@ -18,6 +18,7 @@ pub(super) async fn run(parts: &Parts, started: Started) -> Report {
     let mut report = Report {
         mailing: started.mailing.id,
         attempt: started.mailing.attempt.as_ref().map_or(0, |attempt| attempt.number),
+        generation: started.mailbox.generation,
         refused: Vec::new(),
         end: End::NobodyLeft,
         size: None,

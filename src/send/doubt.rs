@@ -4,8 +4,9 @@
 //! applied, each in one unit of work.
 
 use super::Parts;
+use super::blame::deferred;
 use super::sent_folder::{SentFolder, is_nowhere};
-use super::settle::{accept, again, conclude, deferred, fail, finish_recipients, max_retries, requeue, save};
+use super::settle::{accept, again, conclude, fail, finish_recipients, max_retries, requeue, save};
 use super::{sent_copy, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::backoff::Backoff;
@@ -20,6 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Work, get, message_by_identity, status};
 
 const HELD: &str = "Nobody can tell whether the server accepted this mailing, and the mailbox's doubtPolicy is hold. Retry it to send it again.";
+const GONE: &str = "Nobody can tell whether the server accepted this mailing, and its mailbox was deleted.";
 const STOPPED: &str = "Postroom stopped each time while this mailing was being handed over; each time the server may have accepted it. Retry it to send it again.";
 const TWICE: &str = "Twice the server gave no answer after the end of the message; it may have been delivered. Retry it to send it again.";
 const FOUND: &str = "The message was found in the mailbox: the server had accepted it.";
@@ -110,7 +112,8 @@ fn circumstances(work: &Work, mailing: &Mailing) -> Result<Circumstances, StoreE
     let learned = status(work, mailing.mailbox_id)?.files_sent_copies;
     Ok(Circumstances {
         files_copies: mailbox.as_ref().and_then(|mailbox| sent_copy::files_copies(mailbox, learned)),
-        hold: mailbox.as_ref().is_some_and(|mailbox| mailbox.settings.doubt_policy.as_deref() == Some("hold")),
+        // Nothing is sent for a mailbox that is gone.
+        hold: mailbox.as_ref().is_none_or(|mailbox| mailbox.settings.doubt_policy.as_deref() == Some("hold")),
         resends: mailing.doubt_resends,
         resends_after_stops: mailing.stop_resends,
     })
@@ -170,7 +173,8 @@ fn answered(work: &mut Work, mailing: &mut Mailing, answer: Answer) -> Result<()
             mailing.doubted = Some(doubt);
         }
         Resolution::Hold => {
-            give_up(mailing, now, HELD);
+            let is_gone = get::<Mailbox>(work, mailing.mailbox_id)?.is_none();
+            give_up(mailing, now, if is_gone { GONE } else { HELD });
             mailing.doubted = Some(doubt);
         }
         Resolution::GiveUp => {

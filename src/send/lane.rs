@@ -2,16 +2,15 @@
 
 use super::Parts;
 use super::attempt;
+use super::health::pardon;
 use super::outlook::host_of;
 use super::settle::{End, Report, settle};
 use super::start::{Next, take_next};
 use crate::connect::effective::EffectiveSettings;
 use crate::connect::hosts::{Host, News};
-use crate::domain::event::{Event, EventKind};
-use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
-use crate::domain::mailbox::Mailbox;
+use crate::domain::failure::{Failure, Stage};
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, Work, get, status};
+use crate::store::StoreError;
 use std::time::Duration;
 
 /// After this many mailings a lane ends, so that the next mailbox gets its turn.
@@ -132,22 +131,4 @@ fn hear(parts: &Parts, mailbox: u64, host: &Host, begun: Timestamp, report: &mut
 /// Whether a failure came so late that the server must have been well.
 fn has_let_in(failure: &Failure) -> bool {
     (Stage::Authentication..=Stage::FinalDot).contains(&failure.stage)
-}
-
-/// The server is back: a mailbox that was paused for it goes on at once.
-fn pardon(work: &mut Work, id: u64) -> Result<(), StoreError> {
-    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
-    let mut health = status(work, id)?;
-    let waits = health
-        .send
-        .failure
-        .as_ref()
-        .is_some_and(|failure| failure.scope == Scope::Host && failure.kind == FailureKind::Temporary);
-    if waits {
-        health.send.pardoned();
-        work.put_status(id, &health)?;
-        work.touch_mailbox(&mailbox)?;
-        work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
-    }
-    Ok(())
 }

@@ -3,7 +3,8 @@
 //! * [`gate`] says whether a mailbox may send now, and else until when and why; [`outlook`] is what it knows beside the
 //!   store: inboxes synced in this run, and [`hosts`](crate::connect::hosts) in trouble.
 //! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
-//!   before and after an attempt; `attempt` speaks to the server through a session of `connect`.
+//!   before and after an attempt; `attempt` speaks to the server through a session of `connect`; `blame` says whom a
+//!   refusal speaks of, and `health` what follows for the mailbox; `set_back` is for clocks that are.
 //! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
 //!   not have left, `sent_copy` files what was accepted.
 //! * `keyring` holds the DKIM keys; `message` composes and signs what goes out.
@@ -13,9 +14,11 @@
 //! Uses `connect` and what lies below it; reached from above through [`SendEngine`].
 
 mod attempt;
+mod blame;
 mod doubt;
 mod errands;
 pub mod gate;
+mod health;
 pub mod keyring;
 mod lane;
 mod message;
@@ -25,6 +28,7 @@ mod scheduler;
 mod screen;
 mod sent_copy;
 mod sent_folder;
+mod set_back;
 mod settle;
 mod start;
 

@@ -2,6 +2,7 @@
 
 use crate::connect::effective::EffectiveSettings;
 use crate::connect::hosts::{Host, Hosts, host};
+use crate::domain::limits::Moment;
 use crate::domain::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,11 @@ use tokio::sync::broadcast;
 
 /// A sync is asked for at most so often for one mailbox.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// A clock that was set by more than this many milliseconds is not believed for a while.
+const SET_BY_MUCH: u64 = 60_000;
+/// How long it is not.
+pub(super) const DOUBTED: Duration = Duration::from_hours(1);
 
 /// The syncing of inboxes, as sending needs it. Whoever builds the house wires it to the engine that syncs.
 pub trait InboxSync: Send + Sync {
@@ -27,6 +33,15 @@ pub struct Outlook {
     pub(super) inboxes: Option<Arc<dyn InboxSync>>,
     pub(super) hosts: Hosts,
     asked: Arc<Mutex<HashMap<u64, Timestamp>>>,
+    clock: Arc<Mutex<Option<ClockSeen>>>,
+}
+
+/// Where the wall clock stood when it was last looked at.
+#[derive(Clone, Copy)]
+struct ClockSeen {
+    skew: i64,
+    /// When it was set, in steady time; `None` as long as it was not in this run.
+    set_at: Option<Timestamp>,
 }
 
 impl Outlook {
@@ -49,6 +64,19 @@ impl Outlook {
         now.plus(Duration::from_secs(1))
     }
 
+    /// Whether ages can be told by the wall clock: not for a while after it was set by much. One that is wrong for a moment
+    /// would make everything that waits look old.
+    pub(super) fn trusts_the_clock(&self, moment: &Moment) -> bool {
+        let mut seen = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let skew = moment.skew();
+        let before = seen.get_or_insert(ClockSeen { skew, set_at: None });
+        if skew.abs_diff(before.skew) > SET_BY_MUCH {
+            before.set_at = Some(moment.steady);
+        }
+        before.skew = skew;
+        before.set_at.is_none_or(|at| at.plus(DOUBTED) <= moment.steady)
+    }
+
     /// The sync that was asked for has come.
     pub(super) fn synced(&self, mailbox: u64) {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&mailbox);
@@ -59,4 +87,32 @@ impl Outlook {
 pub(super) fn host_of(effective: &EffectiveSettings) -> Option<Host> {
     let endpoint = &effective.send.as_ref().ok()?.endpoint;
     Some(host(endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_not_believed_for_an_hour() {
+        let outlook = Outlook::default();
+        let at = |steady: u64, skew: i64| {
+            let steady = Timestamp::from_millis(1_000_000).plus(Duration::from_secs(steady));
+            Moment { now: Timestamp::from_millis(steady.millis() + skew), steady, behind: None }
+        };
+        let year = 365 * 86_400_000;
+        for (steady, skew, trusted) in [
+            (0, 5, true),
+            (10, 800, true),
+            (20, year, false),
+            (3619, year, false),
+            (3620, year, true),
+            // Back again, which is a change as well.
+            (3700, 0, false),
+            (7299, 0, false),
+            (7300, 0, true),
+        ] {
+            assert_eq!(outlook.trusts_the_clock(&at(steady, skew)), trusted, "{steady} {skew}");
+        }
+    }
 }

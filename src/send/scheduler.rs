@@ -5,7 +5,7 @@
 
 use super::lane::{self, LaneEnd};
 use super::outlook::host_of;
-use super::{Parts, settle};
+use super::{Parts, set_back, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::connect::hosts::Host;
 use crate::domain::event::EventKind;
@@ -352,13 +352,20 @@ impl Scheduler {
         if skew.abs_diff(self.skew) < JUMP {
             return;
         }
-        tracing::warn!(milliseconds = skew.saturating_sub(self.skew), "the clock of this machine was set");
+        let change = skew.saturating_sub(self.skew);
+        tracing::warn!(milliseconds = change, "the clock of this machine was set");
         self.skew = skew;
-        let store = self.parts.store.clone();
+        let parts = self.parts.clone();
         self.parts.tasks.spawn(async move {
             // On disk before anything else happens: after a crash it would look like time that passed.
-            if let Err(error) = store.keep_the_clock().await {
+            if let Err(error) = parts.store.keep_the_clock().await {
                 tracing::error!(%error, "a clock that was set could not be recorded");
+            }
+            let back = Duration::from_millis(u64::try_from(change.saturating_neg()).unwrap_or(0));
+            if !back.is_zero()
+                && let Err(error) = set_back::put_right(&parts, back).await
+            {
+                tracing::error!(%error, "what waits could not be brought forward");
             }
         });
         self.read_everything();

@@ -1,22 +1,27 @@
 //! What an attempt came to, and what follows: for each recipient, for the mailing, for the mailbox.
 
+use super::blame::{
+    answered, concerns_mailbox, deferred, is_final, is_of_the_alias, is_of_the_message, knows_the_message,
+    takes_no_more,
+};
+use super::health::{Judged, pause, succeeded, took_the_sender};
 use super::{doubt, sent_copy};
 use crate::domain::backoff::Backoff;
-use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{AttemptRecord, Cause, Doubt, Mailing, Outcome, Recipient, RecipientState, Trigger};
 use crate::domain::suppression::{Reason, Suppression, is_bad_address};
 use crate::domain::time::Timestamp;
 use crate::runtime::Random;
-use crate::store::{StoreError, Work, content, get, status};
-use serde_json::json;
+use crate::store::{StoreError, Work, get};
 
 /// What one attempt brought home.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     pub mailing: u64,
     pub attempt: u32,
+    /// Of the mailbox's settings that it was made with.
+    pub generation: u64,
     /// The refused recipients: their address and why.
     pub refused: Vec<(String, Failure)>,
     pub end: End,
@@ -46,6 +51,12 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     let mut mailing = before.clone();
     mailing.attempt = None;
     mailing.size = report.size.or(mailing.size);
+    let mailbox = get::<Mailbox>(work, mailing.mailbox_id)?;
+    let judged = Judged {
+        // What older settings met says nothing about those that are there now.
+        is_current: mailbox.is_some_and(|mailbox| mailbox.generation == report.generation),
+        started_at: attempt.started_at,
+    };
 
     let refused = take_refusals(work, &mut mailing, &report.refused)?;
     // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
@@ -60,11 +71,11 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
             mailing.attempts.push(AttemptRecord::accepted(now, line));
             accept(&mut mailing, &report.refused, now, line);
             sent_copy::want(work, &mut mailing)?;
-            succeeded(work, mailing.mailbox_id)?;
+            succeeded(work, mailing.mailbox_id, &judged)?;
         }
         End::NobodyLeft => match refused.troubled {
-            Some(failure) => after_failure(work, &mut mailing, failure, attempt.started_at)?,
-            None if answered(&report.refused) => took_the_sender(work, mailing.mailbox_id)?,
+            Some(failure) => after_failure(work, &mut mailing, failure, &judged)?,
+            None if answered(&report.refused) => took_the_sender(work, mailing.mailbox_id, &judged)?,
             None => {}
         },
         End::Failed(failure) => {
@@ -75,7 +86,7 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
             } else if report.spared || before.doubted.as_ref().is_some_and(|doubt| doubt.proved) {
                 requeue(&mut mailing, now);
             } else {
-                after_failure(work, &mut mailing, failure, attempt.started_at)?;
+                after_failure(work, &mut mailing, failure, &judged)?;
             }
         }
     }
@@ -85,7 +96,7 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         End::Failed(_) => true,
     };
     if let (End::Accepted { .. }, Some(failure)) = (&report.end, refused.troubled) {
-        pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, attempt.started_at)?;
+        pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, &judged)?;
     }
     if !is_settled {
         let retries = max_retries(work, before.mailbox_id)?;
@@ -98,6 +109,13 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
 pub(super) fn save(work: &mut Work, before: &Mailing, mut mailing: Mailing) -> Result<(), StoreError> {
     let surplus = mailing.attempts.len().saturating_sub(AttemptRecord::KEPT);
     mailing.attempts.drain(..surplus);
+    if mailing.state.waits() && get::<Mailbox>(work, mailing.mailbox_id)?.is_none() {
+        // What was queued went with the mailbox; this one was under way then.
+        let now = work.now();
+        mailing.attempts.push(AttemptRecord::note(now, Stage::Settings, "Cancelled: its mailbox was deleted."));
+        mailing.apply(Trigger::Cancel, now);
+        mailing.retry_at = None;
+    }
     work.save_mailing(before, &mailing)
 }
 
@@ -134,21 +152,6 @@ fn take_refusals<'a>(
     Ok(found)
 }
 
-/// The refusal that lets recipients be tried again; one that concerns the mailbox says more than one of a recipient.
-pub(super) fn deferred(refused: &[(String, Failure)]) -> Option<&Failure> {
-    let open = || refused.iter().map(|(_, failure)| failure).filter(|failure| !is_final(failure));
-    open().find(|failure| concerns_mailbox(failure)).or_else(|| open().next_back())
-}
-
-fn concerns_mailbox(failure: &Failure) -> bool {
-    failure.scope == Scope::Mailbox
-}
-
-/// Whether a refusal at RCPT is the last word about that recipient.
-fn is_final(failure: &Failure) -> bool {
-    failure.kind == FailureKind::Permanent && !concerns_mailbox(failure)
-}
-
 /// Everybody who was handed over and not refused has been accepted.
 pub(super) fn accept(mailing: &mut Mailing, refused: &[(String, Failure)], now: Timestamp, line: &str) {
     let still_deferred: Vec<String> =
@@ -174,7 +177,8 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
             let slot = work.spend_slot(mailing.mailbox_id, mailing.id)?;
             let refused = take_refusals(work, &mut mailing, &attempt.refused)?;
             if let Some(failure) = refused.troubled {
-                pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, attempt.started_at)?;
+                let judged = Judged { is_current: true, started_at: attempt.started_at };
+                pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, &judged)?;
             }
             let failure = Failure::new(
                 FailureKind::Doubt,
@@ -233,23 +237,11 @@ pub(super) fn conclude(
     }
 }
 
-/// RFC 5321 sections 4.5.3.1.8 and 4.5.3.1.10: too many recipients for one message.
-fn takes_no_more(failure: &Failure) -> bool {
-    use crate::domain::failure::EnhancedCode;
-    failure.stage == Stage::RcptTo
-        && matches!((failure.code, failure.enhanced), (Some(452 | 552), None) | (_, Some(EnhancedCode(4 | 5, 5, 3))))
-}
-
 fn accepted_at(recipient: &Recipient, at: Timestamp) -> bool {
     recipient.outcome.as_ref().is_some_and(|one| one.state == RecipientState::Accepted && one.at == at)
 }
 
-fn after_failure(
-    work: &mut Work,
-    mailing: &mut Mailing,
-    failure: &Failure,
-    started_at: Timestamp,
-) -> Result<(), StoreError> {
+fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure, judged: &Judged) -> Result<(), StoreError> {
     let now = work.now();
     let random = work.runtime().random.clone();
     // What the mailbox's other mailings prove is no more than a guess of this one: it has its retries.
@@ -267,18 +259,18 @@ fn after_failure(
         }
         // The mailbox's trouble is nobody's retry: the mailing waits for the probe.
         (FailureKind::Auth | FailureKind::Quota | FailureKind::Config | FailureKind::Permanent, _) => {
-            pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, started_at)?;
+            pause(work, mailing.mailbox_id, failure, Backoff::MAILBOX, judged)?;
             to_the_back(mailing, failure, now);
         }
         (FailureKind::Temporary, Scope::Mailbox) => {
             // Log-ins that come too often are what providers are annoyed by.
             let backoff = if failure.stage == Stage::Authentication { Backoff::MAILING } else { Backoff::HOST };
-            pause(work, mailing.mailbox_id, failure, backoff, started_at)?;
+            pause(work, mailing.mailbox_id, failure, backoff, judged)?;
             to_the_back(mailing, failure, now);
         }
         (FailureKind::Temporary | FailureKind::Doubt, scope) => {
             if scope == Scope::Host {
-                pause(work, mailing.mailbox_id, failure, Backoff::HOST, started_at)?;
+                pause(work, mailing.mailbox_id, failure, Backoff::HOST, judged)?;
             }
             let retries = max_retries(work, mailing.mailbox_id)?;
             if !retry(mailing, failure, now, &*random, retries) {
@@ -288,40 +280,6 @@ fn after_failure(
         }
     }
     Ok(())
-}
-
-/// Whether the server refused the alias that the mailing is from: other mailings of the mailbox may go.
-fn is_of_the_alias(work: &Work, mailing: &Mailing, failure: &Failure) -> Result<bool, StoreError> {
-    let may_be = match failure.kind {
-        FailureKind::Permanent => failure.stage == Stage::MailFrom,
-        // "Send as" is denied at whichever stage the server looks.
-        FailureKind::Config => failure.stage >= Stage::MailFrom && failure.stage <= Stage::FinalDot,
-        _ => false,
-    };
-    Ok(may_be && content(work, mailing.id)?.from_alias.is_some())
-}
-
-/// Stages at which a server has seen what sets one mailing apart from another: its sender, its size, its recipients.
-fn knows_the_message(failure: &Failure) -> bool {
-    (Stage::MailFrom..=Stage::FinalDot).contains(&failure.stage)
-}
-
-/// Whether what a server says of the mailbox is true of this mailing alone: it said so before, and took others since.
-fn is_of_the_message(work: &Work, mailing: &Mailing, failure: &Failure) -> Result<bool, StoreError> {
-    let may_be = matches!(failure.kind, FailureKind::Temporary | FailureKind::Permanent)
-        && failure.scope == Scope::Mailbox
-        && knows_the_message(failure);
-    if !may_be {
-        return Ok(false);
-    }
-    let succeeded = status(work, mailing.mailbox_id)?.send.success_at;
-    let same = AttemptRecord::failed(work.now(), failure);
-    let said_before = |record: &&AttemptRecord| {
-        record.at < same.at
-            && (record.stage, record.code, &record.enhanced_code) == (same.stage, same.code, &same.enhanced_code)
-    };
-    let before = mailing.attempts.iter().rfind(said_before).map(|record| record.at);
-    Ok(before.zip(succeeded).is_some_and(|(before, succeeded)| succeeded > before))
 }
 
 /// The mailbox's trouble is nobody's retry. Where it may be this mailing's after all, another one is the next to be tried:
@@ -399,68 +357,6 @@ fn finish_others(mailing: &mut Mailing, except: &[String], at: Timestamp, line: 
 pub(super) fn max_retries(work: &Work, mailbox: u64) -> Result<u32, StoreError> {
     // A mailbox that is gone lets its last attempts end.
     Ok(get::<Mailbox>(work, mailbox)?.map_or(0, |mailbox| mailbox.settings.send_max_retries.unwrap_or(10)))
-}
-
-fn succeeded(work: &mut Work, id: u64) -> Result<(), StoreError> {
-    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
-    let mut status = status(work, id)?;
-    let had_failed = status.send.failure.is_some();
-    status.send.succeeded(work.now());
-    work.put_status(id, &status)?;
-    if had_failed {
-        work.touch_mailbox(&mailbox)?;
-        work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
-    }
-    Ok(())
-}
-
-/// Whether it was the server who refused them, and so had nothing against the sender.
-fn answered(refused: &[(String, Failure)]) -> bool {
-    refused.iter().any(|(_, failure)| failure.code.is_some())
-}
-
-/// No mailing was accepted, but what stood in the way up to MAIL FROM is gone. What came later, a quota, may stand yet.
-fn took_the_sender(work: &mut Work, id: u64) -> Result<(), StoreError> {
-    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
-    let mut status = status(work, id)?;
-    if status.send.failure.as_ref().is_none_or(|failure| failure.stage > Stage::MailFrom) {
-        return Ok(());
-    }
-    status.send.pardoned();
-    work.put_status(id, &status)?;
-    work.touch_mailbox(&mailbox)?;
-    work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
-    Ok(())
-}
-
-/// Stops the mailbox until its next probe. Attempts that were under way together are one try: only the first of their
-/// failures counts.
-fn pause(
-    work: &mut Work,
-    id: u64,
-    failure: &Failure,
-    backoff: Backoff,
-    started_at: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
-    let now = work.now();
-    let mut status = status(work, id)?;
-    let counted = status.send.failure.is_some() && status.send.errored_at.is_some_and(|at| at > started_at);
-    if counted {
-        return Ok(());
-    }
-    let before = status.send.state();
-    let roll = work.runtime().random.below(401);
-    let asked = std::time::Duration::from_secs(failure.retry_after.unwrap_or(0));
-    let wait = backoff.wait(status.send.failures + 1, roll).max(asked);
-    status.send.failed(failure.clone(), now, now.plus(wait));
-    work.put_status(id, &status)?;
-    if status.send.state() != before {
-        work.touch_mailbox(&mailbox)?;
-        let event = Event::new(EventKind::MailboxSendErrored, now).mailbox(id).user(mailbox.user_id);
-        work.event(event.payload(json!({"stage": failure.stage.name(), "text": failure.explain()})))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

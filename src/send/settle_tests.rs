@@ -4,7 +4,7 @@ use crate::runtime::ManualClock;
 use crate::send::outlook::Outlook;
 use crate::send::start::{Next, take_next};
 use crate::send::testing::{mailing, recipient, store};
-use crate::store::Store;
+use crate::store::{Store, status};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,27 @@ fn failure(kind: FailureKind, scope: Scope, stage: Stage, code: u16, text: &str)
 
 /// Starts the mailing that is next, and lets its attempt end so, a second later; its id.
 async fn attempt(store: &Store, clock: &Arc<ManualClock>, end: End, refused: Vec<(String, Failure)>) -> u64 {
+    attempt_while(store, clock, end, refused, async |_| ()).await
+}
+
+/// The same, with something that happens meanwhile.
+async fn attempt_while(
+    store: &Store,
+    clock: &Arc<ManualClock>,
+    end: End,
+    refused: Vec<(String, Failure)>,
+    meanwhile: impl AsyncFnOnce(&Store),
+) -> u64 {
     let started = store.write(|work| {
         let next = take_next(work, 1, &Outlook::default(), Duration::from_hours(168), None)?;
         let Next::Start(started) = next else { panic!("nothing may start") };
-        Ok::<_, StoreError>((started.mailing.id, started.mailing.attempt.map_or(0, |attempt| attempt.number)))
+        let attempt = started.mailing.attempt.map_or(0, |attempt| attempt.number);
+        Ok::<_, StoreError>((started.mailing.id, attempt, started.mailbox.generation))
     });
-    let (mailing, attempt) = started.await.unwrap();
+    let (mailing, attempt, generation) = started.await.unwrap();
     clock.advance(Duration::from_secs(1));
-    let report = Report { mailing, attempt, refused, end, size: None, spared: false };
+    meanwhile(store).await;
+    let report = Report { mailing, attempt, generation, refused, end, size: None, spared: false };
     store.write(move |work| settle(work, &report)).await.unwrap();
     mailing
 }
@@ -125,4 +138,68 @@ async fn whom_the_server_refused_for_good_is_marked_so() {
     let failed = look(&store, id);
     assert_eq!(failed.state, State::Failed);
     assert!(failed.recipients[0].outcome.as_ref().unwrap().for_good);
+}
+
+fn wrong_password() -> End {
+    End::Failed(failure(FailureKind::Auth, Scope::Mailbox, Stage::Authentication, 535, "5.7.8 No"))
+}
+
+#[tokio::test]
+async fn what_older_settings_met_says_nothing_about_those_that_are_there_now() {
+    let edited = async |store: &Store| {
+        let edit = store.write(|work| {
+            let before = get::<Mailbox>(work, 1)?.unwrap();
+            let mut after = before.clone();
+            after.generation += 1;
+            work.update_mailbox(&before, after, &[]).map(drop)
+        });
+        edit.await.unwrap();
+    };
+    let tested = async |store: &Store| {
+        let pardon = store.write(|work| {
+            let mut health = status(work, 1)?;
+            health.send.pardoned(work.now());
+            work.put_status(1, &health)
+        });
+        pardon.await.unwrap();
+    };
+    let (store_, clock) = store().await;
+    let id = mailing(&store_, json!({})).await;
+    attempt_while(&store_, &clock, wrong_password(), Vec::new(), edited).await;
+    assert_eq!(health(&store_).failure, None);
+    assert_eq!(look(&store_, id).state, State::Scheduled);
+    attempt_while(&store_, &clock, wrong_password(), Vec::new(), tested).await;
+    assert_eq!(health(&store_).failure, None);
+    // Without either it counts, and a success of the old settings does not lift it.
+    clock.advance(Duration::from_mins(2));
+    attempt(&store_, &clock, wrong_password(), Vec::new()).await;
+    assert!(health(&store_).failure.is_some());
+    clock.advance(Duration::from_hours(1));
+    attempt_while(&store_, &clock, accepted(), Vec::new(), edited).await;
+    assert!(health(&store_).failure.is_some());
+    assert_eq!(look(&store_, id).state, State::Delivered);
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_its_mailbox_was_deleted_does_not_wait_for_ever() {
+    let deleted = async |store: &Store| {
+        let delete = store.write(|work| {
+            let mailbox = get::<Mailbox>(work, 1)?.unwrap();
+            work.delete_mailbox(&mailbox)
+        });
+        delete.await.unwrap();
+    };
+    let in_doubt = failure(FailureKind::Doubt, Scope::Message, Stage::FinalDot, 0, "");
+    for (end, state) in [
+        (wrong_password(), State::Drafted),
+        (End::Failed(Failure::temporary(Stage::Tcp, "Nobody answered.")), State::Failed),
+        (End::Failed(in_doubt), State::Failed),
+        (accepted(), State::Delivered),
+    ] {
+        let (store, clock) = store().await;
+        let id = mailing(&store, json!({})).await;
+        attempt_while(&store, &clock, end.clone(), Vec::new(), deleted).await;
+        let after = look(&store, id);
+        assert_eq!((after.state, after.due, after.doubt), (state, None, None), "{end:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::doubt;
 use super::gate::{self, Gate, Question, Why};
-use super::outlook::Outlook;
+use super::outlook::{DOUBTED, Outlook};
 use super::screen::{alias_problem, end, screened};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::failure::Failure;
@@ -47,6 +47,7 @@ pub(super) fn take_next(
 ) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
+    let trusted = outlook.trusts_the_clock(&work.moment());
     for _ in 0..EXPIRED_AT_ONCE {
         let Some((due, id)) = due_head(work, mailbox_id)? else { return Ok(Next::Nothing) };
         if due > now {
@@ -59,7 +60,7 @@ pub(super) fn take_next(
             continue;
         }
         let expires = before.wanted_at().plus(expire_after);
-        if now > expires {
+        if now > expires && trusted {
             expire(work, &before, expire_after)?;
             continue;
         }
@@ -73,7 +74,7 @@ pub(super) fn take_next(
             outlook,
         };
         // Whatever holds it, it does not wait past its time.
-        let expired = expires.plus(Duration::from_millis(1));
+        let expired = if now > expires { now.plus(DOUBTED) } else { expires.plus(Duration::from_millis(1)) };
         return match gate::ask(work, &question)? {
             Gate::Go => {
                 let content = content(work, id)?;
@@ -116,6 +117,10 @@ fn start(
         work.save_mailing(before, &mailing)?;
     }
     let queued = mailing.clone();
+    if !mailing.has_left_in_part() {
+        // As it is now, if that was changed since the mailing was made: another account does not send for the old one.
+        mailing.mailbox_address.clone_from(&mailbox.settings.email);
+    }
     mailing.apply(Trigger::Start, now);
     mailing.retry_at = None;
     let number = mailing.attempt.as_ref().map_or(mailing.retry_count + 1, |attempt| attempt.number + 1);

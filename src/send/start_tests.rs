@@ -73,3 +73,35 @@ async fn whom_the_server_had_put_off_is_tried_again_when_the_rest_turned_out_to_
     let accepted: Vec<bool> = mailing.recipients.iter().map(Recipient::is_accepted).collect();
     assert_eq!(accepted, [true, false]);
 }
+
+#[tokio::test]
+async fn nothing_expires_by_a_clock_that_was_just_set() {
+    let (store, clock) = store().await;
+    let id = mailing(&store, json!({})).await;
+    let outlook = Outlook::default();
+    let take = async |outlook: Outlook| {
+        let taken = store.write(move |work| {
+            let next = take_next(work, 1, &outlook, WEEK, None)?;
+            Ok::<_, crate::store::StoreError>((matches!(next, Next::Start(_)), work.mailing(id)?.unwrap().state))
+        });
+        taken.await.unwrap()
+    };
+    assert!(outlook.trusts_the_clock(&store.moment()));
+    clock.set(store.moment().now.plus(WEEK * 60));
+    assert_eq!(take(outlook).await, (true, State::Delivering));
+}
+
+#[tokio::test]
+async fn a_mailing_leaves_from_the_address_that_the_mailbox_has_by_then() {
+    let accepted = json!({"state": "accepted", "at": "2026-07-08", "answer": "250 ok"});
+    for (outcome, sender) in [(Value::Null, "ann@demo.test"), (accepted, "ann@old.test")] {
+        let (store, _) = store().await;
+        let mut first = recipient("b@demo.test");
+        first["outcome"] = outcome;
+        let recipients = json!([first, recipient("c@demo.test")]);
+        mailing(&store, json!({"mailbox_address": "ann@old.test", "recipients": recipients})).await;
+        let taken = store.write(|work| take_next(work, 1, &Outlook::default(), WEEK, None));
+        let Next::Start(started) = taken.await.unwrap() else { panic!("nothing may start") };
+        assert_eq!(started.mailing.mailbox_address, sender);
+    }
+}

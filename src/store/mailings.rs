@@ -93,6 +93,23 @@ pub fn waiting_mailings(reader: &impl Reader, mailbox: u64, limit: usize) -> Res
     Ok(ids)
 }
 
+/// Up to `limit` mailings of a mailbox that wait, behind this place in their order: when they may go out, and their ids.
+pub fn waiting_behind(
+    reader: &impl Reader,
+    mailbox: u64,
+    place: (Timestamp, u64),
+    limit: usize,
+) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    let mut found = Vec::new();
+    let from = Bound::Excluded(Key::new().id(mailbox).number(place.0.millis()).id(place.1).build());
+    reader.scan(DUE, Keys::prefix(Key::new().id(mailbox).build()).from(from), false, |key, _| {
+        let (_, due, id) = due_of(key)?;
+        found.push((due, id));
+        if found.len() == limit { STOP } else { GO_ON }
+    })?;
+    Ok(found)
+}
+
 fn errand_key(mailing: &Mailing) -> Option<Vec<u8>> {
     mailing.errand_at().map(|at| Key::new().number(at.millis()).id(mailing.id).build())
 }

@@ -134,7 +134,7 @@ async fn record(parts: &Parts, run: &Run, login: &Login) -> Result<Next, StoreEr
                 return Ok(Next::Turn);
             }
             // It got through: what failed before does so no longer.
-            health.sync.pardoned();
+            health.sync.pardoned(now);
             Next::Turn
         }
     };

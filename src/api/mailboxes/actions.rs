@@ -95,7 +95,7 @@ async fn test(api: &Api, caller: &Caller, mailbox: &Mailbox, side: Side) -> Resu
                 return Ok::<_, StoreError>(());
             };
             if health.side(side).failure.is_some() {
-                health.side_mut(side).pardoned();
+                health.side_mut(side).pardoned(work.now());
                 work.put_status(id, &health)?;
                 work.touch_mailbox(&mailbox)?;
                 let kind = match side {

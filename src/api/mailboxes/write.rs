@@ -142,10 +142,10 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
     after.generation = before.generation + u64::from(sending || syncing);
     let mut health = status(work, read.id)?;
     if sending {
-        health.send.pardoned();
+        health.send.pardoned(work.now());
     }
     if syncing {
-        health.sync.pardoned();
+        health.sync.pardoned(work.now());
         health.folder_troubles.clear();
     }
     if other_account {

@@ -70,11 +70,19 @@ pub struct SideStatus {
     pub failures: u32,
     /// While a failure stands: when it is tried again.
     pub probe_at: Option<Timestamp>,
+    /// When a failure was last forgotten without a success.
+    pub pardoned_at: Option<Timestamp>,
 }
 
 impl SideStatus {
     pub fn succeeded(&mut self, now: Timestamp) {
-        *self = Self { errored_at: self.errored_at, finished_at: Some(now), success_at: Some(now), ..Self::default() };
+        *self = Self {
+            errored_at: self.errored_at,
+            finished_at: Some(now),
+            success_at: Some(now),
+            pardoned_at: self.pardoned_at,
+            ..Self::default()
+        };
     }
 
     /// Records a failure that concerns the mailbox or its host and when the next try is due.
@@ -92,8 +100,10 @@ impl SideStatus {
         self.failure = Some(failure);
     }
 
-    /// Forgets the standing failure, because the settings changed or a test passed: the next try is due at once.
-    pub fn pardoned(&mut self) {
+    /// Forgets the standing failure, because the settings changed or a test passed: the next try is due at once. What was
+    /// under way at `now` says nothing about it any more.
+    pub fn pardoned(&mut self, now: Timestamp) {
+        self.pardoned_at = Some(now);
         self.failure = None;
         self.failures = 0;
         self.probe_at = None;

@@ -103,7 +103,7 @@ impl Fleet {
             let mut after = Mailbox { generation: before.generation + 1, ..before.clone() };
             change(&mut after);
             let mut health = status(work, id)?;
-            health.sync.pardoned();
+            health.sync.pardoned(work.now());
             work.put_status(id, &health)?;
             if after.settings.username != before.settings.username {
                 work.reset_cursors(id)?;
