@@ -1,7 +1,7 @@
 //! The command line: one file per group of verbs.
 //!
 //! - `arguments.rs`: the verbs and the options that all of them share; `exit.rs`: exit codes and failures;
-//! - `output.rs`: tables, JSON, nothing that steers a terminal;
+//! - `output.rs`, `listing.rs`: tables, JSON, nothing that steers a terminal; lists that are long;
 //! - `session.rs`, `answer.rs`: the conversation with a server, and what it answers;
 //! - `secret.rs`, `input.rs`, `moment.rs`: secrets, files and times as they are given;
 //! - `serve.rs`, `demo.rs` run an instance; `help.rs` asks nobody; every other verb is a client of the API.
@@ -19,6 +19,7 @@ mod exit;
 mod health;
 mod help;
 mod input;
+mod listing;
 mod mailbox;
 mod message;
 mod moment;

@@ -47,12 +47,16 @@ pub fn say(text: &str) {
 
 /// Octets to standard output as they are. A reader that has left (`| head`) is no failure.
 pub fn write_out(octets: &[u8]) -> Result<(), Failure> {
+    write_on(octets).map(|_| ())
+}
+
+/// The same; whether somebody still reads.
+pub fn write_on(octets: &[u8]) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(octets).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("Standard output cannot be written: {error}.")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::failed(format!("Standard output cannot be written: {error}."))),
     }
 }
 

@@ -20,7 +20,7 @@ use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 /// How many records a page of a list asks for; the most that a server gives.
-const PAGE: usize = 1000;
+pub const PAGE: usize = 1000;
 
 /// What a verb does where no server answers on the local socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,21 +189,13 @@ impl Session {
 
     /// A list of at most `limit` records, over as many pages as it takes; what it includes comes along.
     pub async fn list(&self, plural: &str, query: &[(&str, &str)], limit: usize) -> Result<Document, Failure> {
-        let path = format!("/api/v2/{plural}");
-        let size = limit.min(PAGE).to_string();
-        let mut next = Serializer::new(String::new()).extend_pairs(query).append_pair("page[size]", &size).finish();
+        let mut pages = self.pages(plural, query, limit.min(PAGE));
         let (mut data, mut included) = (Vec::new(), Vec::new());
-        loop {
-            let mut page = self.get(&format!("{path}?{next}")).await?;
+        while data.len() < limit
+            && let Some(mut page) = pages.next().await?
+        {
             data.append(&mut page.take_list("data"));
             included.append(&mut page.take_list("included"));
-            // The link carries the server's public origin, which need not be the way we came.
-            let following =
-                page.0["links"]["next"].as_str().and_then(|link| link.split_once('?')).map(|(_, query)| query);
-            match following {
-                Some(query) if data.len() < limit && query != next => query.clone_into(&mut next),
-                _ => break,
-            }
         }
         data.truncate(limit);
         let mut document = json!({"data": data});
@@ -213,10 +205,37 @@ impl Session {
         Ok(Document(document))
     }
 
+    /// A list of any length, one page after the other.
+    pub fn pages(&self, plural: &str, query: &[(&str, &str)], size: usize) -> Pages<'_> {
+        let size = size.to_string();
+        let first = Serializer::new(String::new()).extend_pairs(query).append_pair("page[size]", &size).finish();
+        Pages { session: self, path: format!("/api/v2/{plural}"), next: Some(first) }
+    }
+
     /// The record with this address in a list that has one per address.
     pub async fn by_email(&self, plural: &str, email: &str) -> Result<Option<Value>, Failure> {
         let query = [("filter[email]", email.trim()), ("newFilterSyntax", "true")];
         Ok(self.list(plural, &query, 1).await?.take_list("data").pop())
+    }
+}
+
+/// The pages of a list, each asked for when its turn comes.
+pub struct Pages<'s> {
+    session: &'s Session,
+    path: String,
+    /// The query of the page to come.
+    next: Option<String>,
+}
+
+impl Pages<'_> {
+    /// `None` behind the last one.
+    pub async fn next(&mut self) -> Result<Option<Document>, Failure> {
+        let Some(query) = self.next.take() else { return Ok(None) };
+        let page = self.session.get(&format!("{}?{query}", self.path)).await?;
+        // The link carries the server's public origin, which need not be the way we came.
+        let following = page.0["links"]["next"].as_str().and_then(|link| link.split_once('?'));
+        self.next = following.map(|(_, query)| query.to_owned()).filter(|following| *following != query);
+        Ok(Some(page))
     }
 }
 

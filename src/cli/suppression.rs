@@ -1,10 +1,11 @@
 //! `postroom suppression`: addresses that nobody in the organisation mails.
 
-use super::answer::{Document, cell, refused};
+use super::answer::{Document, Record, cell, refused};
 use super::exit::{Exit, Failure};
 use super::input;
-use super::output::{Output, table, write_out};
-use super::session::Session;
+use super::listing::Listing;
+use super::output::{Output, write_on, write_out};
+use super::session::{PAGE, Session};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -52,8 +53,7 @@ pub async fn run(suppression: &Suppression, session: &Session, output: Output) -
         Suppression::List { reason } => {
             let reason = reason.as_deref().map(|reason| ("filter[reason]", reason));
             let query: Vec<(&str, &str)> = reason.into_iter().chain([("newFilterSyntax", "true")]).collect();
-            let found = session.list("suppressions", &query, usize::MAX).await?;
-            output.show(|| found.0.clone(), || found.ids(), || listed(&found))
+            list(&query, session, output).await
         }
         Suppression::Add(add) => {
             let attributes = json!({"email": add.email, "reason": add.reason, "note": add.note});
@@ -77,6 +77,22 @@ pub async fn run(suppression: &Suppression, session: &Session, output: Output) -
             }
         }
     }
+}
+
+/// Prints each page as it comes: there may be very many.
+async fn list(query: &[(&str, &str)], session: &Session, output: Output) -> Result<(), Failure> {
+    let row = |record: Record| {
+        let cells = ["email", "reason", "createdAt", "source", "note"].map(|name| record.text(name));
+        std::iter::once(record.id()).chain(cells).collect()
+    };
+    let mut listing = Listing::new(output, &["ID", "ADDRESS", "REASON", "SINCE", "SOURCE", "NOTE"], row);
+    let mut pages = session.pages("suppressions", query, PAGE);
+    while let Some(page) = pages.next().await? {
+        if !write_on(listing.page(&page).as_bytes())? {
+            return Ok(());
+        }
+    }
+    write_out(listing.end().as_bytes())
 }
 
 async fn find(session: &Session, address: &str) -> Result<String, Failure> {
@@ -109,15 +125,4 @@ async fn import(file: &std::path::Path, session: &Session, output: Output) -> Re
         let _ = write!(text, "\n  line {}: {}", line["line"], cell(&line["detail"]));
     }
     Err(Failure::new(Exit::Partly, text))
-}
-
-fn listed(found: &Document) -> String {
-    let rows: Vec<Vec<String>> = found
-        .records()
-        .map(|record| {
-            let cells = ["email", "reason", "createdAt", "source", "note"].map(|name| record.text(name));
-            std::iter::once(record.id()).chain(cells).collect()
-        })
-        .collect();
-    table(&["ID", "ADDRESS", "REASON", "SINCE", "SOURCE", "NOTE"], &rows)
 }

@@ -1,6 +1,6 @@
 //! The list of addresses that nobody mails: the resource, CSV in and out, exclusions, hard bounces.
 
-use crate::support::binary::Home;
+use crate::support::binary::{Home, finish};
 use crate::support::client::{Answer, Request};
 use crate::support::instance::Instance;
 use crate::support::server::Server;
@@ -8,6 +8,9 @@ use crate::unsubscribe::{mail_server, sending};
 use postroom::domain::event::EventKind;
 use postroom::mailserver::{Act, Count, Point, Rule};
 use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 
 async fn import(postroom: &Instance, list: &str) -> Answer {
     let headers = [("Content-Type", "text/csv; charset=utf-8")];
@@ -224,4 +227,38 @@ fn the_command_line_lists_adds_removes_imports_and_exports() {
     let exported = home.run(&["suppression", "export"], "");
     assert_eq!(exported.ok().lines().count(), 2, "{exported:#?}");
     assert!(exported.ok().contains("bert@example.org,complaint,by phone,api,"), "{exported:#?}");
+    // Over several pages: one document, nobody twice.
+    let many = (0..2500).map(|number| format!("n{number}@x.example")).collect::<Vec<_>>().join("\n");
+    home.run(&["suppression", "import", "-"], &many).ok();
+    let all = home.run(&["suppression", "list", "--json"], "");
+    let all: Value = serde_json::from_str(all.ok()).expect("one document");
+    let ids: HashSet<u64> = all["data"].as_array().unwrap().iter().filter_map(|one| one["id"].as_u64()).collect();
+    assert_eq!((ids.len(), all["data"].as_array().unwrap().len()), (2501, 2501));
+    assert_eq!(home.run(&["suppression", "list"], "").ok().lines().count(), 2502);
+}
+
+#[test]
+fn a_list_is_printed_page_by_page() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    // A server whose second page never comes.
+    let server = std::thread::spawn(move || {
+        let first = json!({
+            "data": [{"type": "suppression", "id": 7, "attributes": {"email": "bert@example.org"}}],
+            "links": {"next": "/api/v2/suppressions?page[after]=7"},
+        });
+        for (status, body) in [("200 OK", first.to_string()), ("503 Service Unavailable", "{}".to_owned())] {
+            let mut connection = BufReader::new(listener.accept().expect("a connection").0);
+            let mut line = String::new();
+            while connection.read_line(&mut line).expect("a head") > 2 {
+                line.clear();
+            }
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            connection.get_mut().write_all(format!("{head}{body}").as_bytes()).expect("an answer");
+        }
+    });
+    let home = Home::new();
+    let listed = finish(&mut home.command(&["suppression", "list", "--url", &format!("http://{address}")]), "");
+    server.join().expect("both pages were asked for");
+    assert!(listed.code == Some(1) && listed.stdout.contains("bert@example.org"), "{listed:#?}");
 }
