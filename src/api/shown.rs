@@ -7,6 +7,7 @@ use crate::domain::attachment::Attachment;
 use crate::domain::list::{Filter, ListQuery, Scalar, Test};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::Mailing;
+use crate::domain::message::Message;
 use crate::domain::recipient::RecipientRecord;
 use crate::domain::resource::Resource;
 use crate::domain::thread::Thread;
@@ -108,6 +109,9 @@ pub(super) fn answer_list<R: Shows>(
     let rules = Rules::new(R::RESOURCE, Purpose::List).others(RESOURCES).searched(R::SEARCHED);
     let mut wanted = ListRequest::parse(request.query_string(), &rules)?;
     wanted.list.size = wanted.list.size.min(R::page_limit(wanted.fields(R::RESOURCE.name)));
+    if wanted.include.iter().any(|path| path.split('.').any(|step| step == "message")) {
+        wanted.list.size = wanted.list.size.min(Message::page_limit(wanted.fields("message")));
+    }
     let snapshot = api.store.read()?;
     let links_query = wanted.clone();
     for filter in std::mem::take(&mut wanted.list.filters) {
@@ -267,6 +271,7 @@ impl<'a, S: Reader> Answer<'a, S> {
                 "attachment" => self.follow_to::<Attachment>(id, rest, included)?,
                 "mailbox" => self.follow_to::<Mailbox>(id, rest, included)?,
                 "mailing" => self.follow_to::<Mailing>(id, rest, included)?,
+                "message" => self.follow_to::<Message>(id, rest, included)?,
                 "thread" => self.follow_to::<Thread>(id, rest, included)?,
                 "recipient" => self.follow_to::<RecipientRecord>(id, rest, included)?,
                 "user" => self.follow_to::<User>(id, rest, included)?,

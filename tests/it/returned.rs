@@ -137,6 +137,12 @@ async fn a_bounce_marks_mailing_and_recipient_and_suppresses_whom_it_blames() {
     let mut suppressed = scene.suppressed().await;
     suppressed.sort();
     assert_eq!(suppressed, [hard("bert@demo.test"), hard("dora@demo.test")]);
+    let listed =
+        scene.postroom.client.get("/api/v2/suppressions?include=message,mailing&fields[message]=subject").await;
+    let included = listed.expect(200).json["included"].as_array().expect("included").clone();
+    let subjects: Vec<&Value> =
+        included.iter().filter(|one| one["type"] == "message").map(|one| &one["attributes"]).collect();
+    assert_eq!(subjects, [&json!({"subject": "first"}), &json!({"subject": "failure notice"})]);
     // What says nothing about the address suppresses nobody.
     for (subject, diagnosis) in [("policy", "550 5.7.1 Blocked by policy"), ("full", "552 5.2.2 Mailbox full")] {
         let (mailing, id) = scene.sent(json!({"to": ["emil@demo.test"]})).await;

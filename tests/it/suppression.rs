@@ -73,6 +73,11 @@ async fn a_list_comes_in_with_its_bad_lines_told_and_goes_out_as_it_came() {
     let many = (0..2500).map(|number| format!("n{number}@x.example")).collect::<Vec<_>>().join("\n");
     assert_eq!(import(&postroom, &many).await.expect(200).json["meta"]["added"], 2500);
     assert_eq!(postroom.client.get_raw("/api/v2/suppressions/export").await.matches("@x.example").count(), 2502);
+    // A page that brings messages along is as short as one of messages.
+    for (query, length) in [("", 1000), ("&include=message", 50), ("&include=message&fields[message]=subject", 1000)] {
+        let page = postroom.client.get(&format!("/api/v2/suppressions?page[size]=1000{query}")).await.expect(200);
+        assert_eq!(page.json["data"].as_array().unwrap().len(), length, "{query}");
+    }
     import(&postroom, "name\nx\n").await.expect(422);
     let json = json!({"data": []});
     postroom.client.post("/api/v2/suppressions/import", &json).await.expect(415);
