@@ -137,8 +137,12 @@ options! {
 
     /// Sending.
     send ("send.") SendConfig {
-        /// How many mailings are being delivered at the same time.
+        /// How many mailings are being delivered at the same time. Beside them up to three times as many may wait for
+        /// servers that are slow.
         workers: u32 = 64, in 1..=1024;
+        /// A delivery that takes longer than this no longer counts among the workers, so that slow servers hold up nobody
+        /// else.
+        slow_after: Duration = Duration::from_mins(1), in Duration::from_secs(1)..=Duration::from_hours(1);
         /// How long past its time a mailing may wait before it fails as expired.
         expire_after: Duration = 7 * DAY, in Duration::from_hours(1)..=366 * DAY;
         /// How many connections one mailbox may have to its server at the same time.

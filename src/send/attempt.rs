@@ -1,20 +1,23 @@
 //! One attempt to deliver one mailing: from the commit that started it to the report of what it came to.
 
 use super::message::{composed, envelope_recipients, mebibytes};
+use super::room::Taken;
 use super::settle::{End, Report};
 use super::start::{Started, enter_data_phase};
-use super::{Parts, ROOM};
+use super::{Parts, blame};
 use crate::connect::credential::Draft;
 use crate::connect::smtp::{EnvelopeOptions, SmtpSession};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::stages::Stages;
+use crate::mime::Composed;
 use crate::providers::texts::refined;
 use crate::runtime::contain;
 use crate::store::StoreError;
-use tokio::sync::SemaphorePermit;
+use std::sync::Arc;
 
 /// Runs an attempt. Whatever happens inside, a panic included, there is a report.
-pub(super) async fn run(parts: &Parts, started: Started) -> Report {
+pub(super) async fn run(parts: &Arc<Parts>, started: Started) -> Report {
+    let started = Arc::new(started);
     let mut report = Report {
         mailing: started.mailing.id,
         attempt: started.mailing.attempt.as_ref().map_or(0, |attempt| attempt.number),
@@ -56,12 +59,11 @@ fn panicked_kind(parts: &Parts, mailing: u64, attempt: u32) -> FailureKind {
     if phase == Some(Phase::Connecting) { FailureKind::Permanent } else { FailureKind::Doubt }
 }
 
-async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Result<End, Failure> {
+async fn deliver(parts: &Arc<Parts>, started: &Arc<Started>, report: &mut Report) -> Result<End, Failure> {
     let failpoints = &parts.runtime.failpoints;
-    let _room = room(parts, started).await?;
-    let message = composed(parts, started)?;
+    let (room, message) = composed_in_room(parts, started).await?;
     report.size = u64::try_from(message.bytes.len()).ok();
-    let recipients = envelope_recipients(started);
+    let (recipients, left_over) = envelope_recipients(started);
     let ascii: Vec<String> = recipients.iter().map(|(_, ascii)| ascii.clone()).collect();
     let from = sender(started);
     let options = EnvelopeOptions {
@@ -76,6 +78,7 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
             report.refused.push((address.clone(), refined(failure.clone())));
         }
     }
+    report.refused.extend(left_over.into_iter().map(|address| (address, blame::left_over())));
     let nobody = fates.iter().all(Result::is_err);
     if !nobody {
         report.refused.iter_mut().for_each(|(_, failure)| of_the_recipient(failure));
@@ -95,6 +98,8 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
     }
     failpoints.pass("data.after_commit").await;
     session.end_message().await?;
+    // The server has it all: its word may take ten minutes, and needs no memory.
+    drop((message, room));
     failpoints.pass("dot.sent").await;
     let verdict = session.verdict().await;
     failpoints.pass("reply.read").await;
@@ -102,12 +107,25 @@ async fn deliver(parts: &Parts, started: &Started, report: &mut Report) -> Resul
     verdict.map(|line| End::Accepted { line })
 }
 
-/// Memory for a large message, held until it is gone: however many workers there are, they do not fill it up.
-pub(super) async fn room<'p>(parts: &'p Parts, started: &Started) -> Result<Option<SemaphorePermit<'p>>, Failure> {
-    match mebibytes(&parts.store, started)?.min(ROOM) {
-        0 => Ok(None),
-        wanted => Ok(parts.room.acquire_many(wanted).await.ok()),
+/// A message with the memory for it, to be kept for as long as the message is. A large one is composed and signed where
+/// that keeps nobody waiting.
+pub(super) async fn composed_in_room(
+    parts: &Arc<Parts>,
+    started: &Arc<Started>,
+) -> Result<(Option<Taken>, Composed), Failure> {
+    let wanted = mebibytes(&parts.store, started)?;
+    if wanted == 0 {
+        return Ok((None, composed(parts, started)?));
     }
+    let shut = |_| Failure::temporary(Stage::Store, "Postroom is stopping.");
+    let room = parts.room.take(started.mailbox.id, wanted).await.map_err(shut)?;
+    let (working, started) = (parts.clone(), started.clone());
+    let composing = parts.tasks.spawn_blocking(move || composed(&working, &started)).await;
+    let message = composing.unwrap_or_else(|error| {
+        let sentence = format!("The message could not be composed: {error}. Please report this with the log.");
+        Err(Failure::new(FailureKind::Permanent, Scope::Message, Stage::Store, sentence))
+    })?;
+    Ok((Some(room), message))
 }
 
 /// What is said before the final dot.

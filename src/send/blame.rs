@@ -25,6 +25,18 @@ pub(super) fn takes_no_more(failure: &Failure) -> bool {
         && matches!((failure.code, failure.enhanced), (Some(452 | 552), None) | (_, Some(EnhancedCode(4 | 5, 5, 3))))
 }
 
+/// What is said of recipients who were not named, because the provider is known to take only so many at once.
+pub(super) fn left_over() -> Failure {
+    let sentence = "The provider takes no more recipients for one message; this one is for the next.";
+    let failure = Failure::new(FailureKind::Temporary, Scope::Recipient, Stage::RcptTo, sentence);
+    Failure { enhanced: Some(EnhancedCode(4, 5, 3)), ..failure }
+}
+
+/// Whether a refusal is none: nobody was asked.
+pub(super) fn is_left_over(failure: &Failure) -> bool {
+    failure.code.is_none() && takes_no_more(failure)
+}
+
 /// Whether it was the server who refused them, and so had nothing against the sender.
 pub(super) fn answered(refused: &[(String, Failure)]) -> bool {
     refused.iter().any(|(_, failure)| failure.code.is_some())

@@ -9,7 +9,7 @@ use crate::domain::mailing::{CopyState, Mailing};
 use crate::domain::time::Timestamp;
 use crate::runtime::contain;
 use crate::store::{StoreError, errands, get};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -76,8 +76,8 @@ async fn rest(parts: &Parts) {
 
 #[derive(Default)]
 struct Look {
-    /// What is due, by mailbox.
-    due: BTreeMap<u64, Vec<u64>>,
+    /// What is due, by mailbox; the one that waits longest comes first.
+    due: Vec<(u64, Vec<u64>)>,
     /// When the next errand is due after that.
     next: Option<Timestamp>,
 }
@@ -90,7 +90,7 @@ fn look(parts: &Parts, away: &HashSet<u64>) -> Result<Look, StoreError> {
         return Ok(Look { next: Some(now.plus(STORE_PAUSE)), ..Look::default() });
     }
     let snapshot = parts.store.read()?;
-    let mut look = Look::default();
+    let (mut look, mut places) = (Look::default(), HashMap::new());
     for (at, id) in errands(&snapshot, AHEAD)? {
         if at > now {
             look.next = Some(at);
@@ -100,7 +100,11 @@ fn look(parts: &Parts, away: &HashSet<u64>) -> Result<Look, StoreError> {
         if away.contains(&mailing.mailbox_id) {
             continue;
         }
-        let mailings = look.due.entry(mailing.mailbox_id).or_default();
+        let place = *places.entry(mailing.mailbox_id).or_insert_with(|| {
+            look.due.push((mailing.mailbox_id, Vec::new()));
+            look.due.len() - 1
+        });
+        let mailings = &mut look.due[place].1;
         if mailings.len() < PER_VISIT {
             mailings.push(id);
         }
@@ -109,7 +113,7 @@ fn look(parts: &Parts, away: &HashSet<u64>) -> Result<Look, StoreError> {
 }
 
 /// Runs the errands of one mailbox.
-async fn visit(parts: &Parts, mailbox: u64, mailings: &[u64]) -> Result<(), StoreError> {
+async fn visit(parts: &Arc<Parts>, mailbox: u64, mailings: &[u64]) -> Result<(), StoreError> {
     let mut folder = SentFolder::of(get::<Mailbox>(&parts.store.read()?, mailbox)?);
     for id in mailings {
         if parts.tasks.stopping().is_cancelled() {

@@ -4,6 +4,7 @@ use super::Parts;
 use super::attempt;
 use super::health::pardon;
 use super::outlook::host_of;
+use super::pulse::Pulse;
 use super::settle::{End, Report, settle};
 use super::start::{Next, take_next};
 use crate::connect::effective::EffectiveSettings;
@@ -11,6 +12,7 @@ use crate::connect::hosts::{Host, News};
 use crate::domain::failure::{Failure, Stage};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// After this many mailings a lane ends, so that the next mailbox gets its turn.
@@ -33,7 +35,7 @@ pub(super) enum LaneEnd {
 }
 
 /// Runs a lane: the outcome of one mailing and the start of the next share a commit.
-pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
+pub(super) async fn run(parts: &Arc<Parts>, mailbox: u64, pulse: &Pulse) -> LaneEnd {
     let mut report: Option<Report> = None;
     let mut recovered: Vec<u64> = Vec::new();
     for turn in 0.. {
@@ -68,6 +70,7 @@ pub(super) async fn run(parts: &Parts, mailbox: u64) -> LaneEnd {
                 failpoints.pass("start.after_commit").await;
                 let host = host_of(&EffectiveSettings::of(&started.mailbox));
                 let begun = parts.store.moment().steady;
+                pulse.beat(begun);
                 let mut ended = attempt::run(parts, *started).await;
                 if let Some(host) = host {
                     recovered = hear(parts, mailbox, &host, begun, &mut ended);

@@ -251,17 +251,24 @@ impl Signed<'_> {
     }
 }
 
-/// Who still has to be handed to the server, in envelope form: the address with its domain in ASCII, each once.
-pub(super) fn envelope_recipients(started: &Started) -> Vec<(String, String)> {
+/// Who is handed to the server, in envelope form: the address with its domain in ASCII, each once. Beside them those who
+/// are for the next message, as the provider takes no more at once.
+pub(super) fn envelope_recipients(started: &Started) -> (Vec<(String, String)>, Vec<String>) {
     let mut recipients: Vec<(String, String)> = Vec::new();
+    let mut left_over = Vec::new();
     for recipient in started.mailing.waiting() {
         let ascii =
             Address::parse(&recipient.address).map_or_else(|_| recipient.address.clone(), |address| address.ascii());
-        if !recipients.iter().any(|(_, other)| *other == ascii) {
+        if recipients.iter().any(|(_, other)| *other == ascii) {
+            continue;
+        }
+        if recipients.len() < started.recipients {
             recipients.push((recipient.address.clone(), ascii));
+        } else {
+            left_over.push(recipient.address.clone());
         }
     }
-    recipients
+    (recipients, left_over)
 }
 
 fn people(recipients: &[Recipient], kind: RecipientKind) -> Result<Vec<Person>, Failure> {

@@ -2,12 +2,12 @@
 //!
 //! * [`gate`] says whether a mailbox may send now, and else until when and why; [`outlook`] is what it knows beside the
 //!   store: inboxes synced in this run, and [`hosts`](crate::connect::hosts) in trouble.
-//! * `scheduler` is one task that owns the order; `lane` works through one mailbox; `start`, `settle` are the commits
+//! * `scheduler` is one task that owns the order; `lane` works through one mailbox (`pulse`: how fast); `start`, `settle` are the commits
 //!   before and after an attempt; `attempt` speaks to the server through a session of `connect`; `blame` says whom a
 //!   refusal speaks of, and `health` what follows for the mailbox; `set_back` is for clocks that are.
 //! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
 //!   not have left, `sent_copy` files what was accepted.
-//! * `keyring` holds the DKIM keys; `message` composes and signs what goes out.
+//! * `keyring` holds the DKIM keys; `message` composes and signs what goes out, in `room`.
 //! * Nothing is lost: a mailing is under way only once that is on disk, and what a crash left behind is taken up again.
 //!   Nothing is doubled blindly: the phase in which a server may have accepted a message is on disk before it begins.
 //!
@@ -24,6 +24,8 @@ mod lane;
 mod message;
 pub mod outlook;
 mod pool;
+mod pulse;
+mod room;
 mod scheduler;
 mod screen;
 mod sent_copy;
@@ -39,10 +41,10 @@ use crate::store::Store;
 use keyring::Keyring;
 use outlook::Outlook;
 use pool::{Pool, Reuse};
+use room::Room;
 use scheduler::Scheduler;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// What the parts of the engine share.
 struct Parts {
@@ -55,14 +57,10 @@ struct Parts {
     /// What mails are signed with.
     keyring: Keyring,
     pool: Pool,
-    /// Mebibytes that messages with attachments may take at the same time.
-    room: Semaphore,
+    room: Room,
     tasks: Tasks,
     outlook: Outlook,
 }
-
-/// Seven messages of the largest default size; larger ones go one after the other, smaller ones together.
-const ROOM: u32 = 256;
 
 /// The running engine.
 pub struct SendEngine {
@@ -95,7 +93,7 @@ impl SendEngine {
             public_url: public_url.map(Arc::from),
             keyring,
             pool: Pool::new(reuse),
-            room: Semaphore::new(ROOM as usize),
+            room: Room::default(),
             tasks: tasks.clone(),
             outlook,
         };

@@ -5,6 +5,7 @@
 
 use super::lane::{self, LaneEnd};
 use super::outlook::host_of;
+use super::pulse::Pulses;
 use super::{Parts, set_back, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::connect::hosts::Host;
@@ -24,6 +25,9 @@ use tokio::sync::{broadcast, mpsc};
 const EVENTS: usize = 2000;
 /// A store that refuses work is asked again after this long.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
+/// How many lanes there are at most, slow ones included, for each worker.
+const CROWD: u32 = 4;
+
 /// A clock that cannot be right is looked at again after this long.
 const CLOCK_PAUSE: Duration = Duration::from_millis(500);
 /// How often idle sessions are looked at.
@@ -51,6 +55,7 @@ pub(super) struct Scheduler {
     by_time: BTreeSet<(Timestamp, u64)>,
     /// Lanes under way.
     lanes: BTreeMap<u64, u32>,
+    pulses: Pulses,
     /// Mailboxes that became ready while they had all the lanes they may have.
     crowded: HashSet<u64>,
     /// The server of each mailbox, as last read.
@@ -67,12 +72,13 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     pub fn new(parts: Arc<Parts>) -> Self {
-        let room = usize::try_from(parts.config.workers).unwrap_or(usize::MAX);
+        let room = usize::try_from(parts.config.workers.saturating_mul(CROWD)).unwrap_or(usize::MAX);
         Self {
             parts,
             ready: HashMap::new(),
             by_time: BTreeSet::new(),
             lanes: BTreeMap::new(),
+            pulses: Pulses::default(),
             crowded: HashSet::new(),
             hosts: HashMap::new(),
             crowds: HashMap::new(),
@@ -116,7 +122,7 @@ impl Scheduler {
             }
             self.start_lanes();
             let clock = self.parts.runtime.clock.clone();
-            let next = self.by_time.first().map(|(at, _)| *at).filter(|_| self.running < self.parts.config.workers);
+            let next = self.by_time.first().map(|(at, _)| *at).filter(|_| self.has_a_worker());
             tokio::select! {
                 () = stopping.cancelled() => break,
                 Some(end) = self.ended.1.recv() => self.lane_ended(&end),
@@ -242,7 +248,7 @@ impl Scheduler {
     fn start_lanes(&mut self) {
         let moment = self.parts.store.moment();
         let now = moment.now;
-        while self.running < self.parts.config.workers {
+        while self.has_a_worker() {
             let Some((at, mailbox)) = self.by_time.first().copied() else { return };
             if at > now {
                 return;
@@ -264,8 +270,10 @@ impl Scheduler {
             let wants_another = lanes + 1 < self.parts.config.connections_per_mailbox;
             self.running += 1;
             let (parts, ended) = (self.parts.clone(), self.ended.0.clone());
+            let pulse = self.pulses.begin(moment.steady);
             self.parts.tasks.spawn(async move {
-                let end = lane::run(&parts, mailbox).await;
+                let end = lane::run(&parts, mailbox, &pulse).await;
+                drop(pulse);
                 // The owner outlives its lanes.
                 let _ = ended.send((mailbox, host, end)).await;
             });
@@ -273,6 +281,16 @@ impl Scheduler {
                 self.offer_another_lane(mailbox, now);
             }
         }
+    }
+
+    /// Whether another lane may start: there is a worker for it, or some of them hang on servers that are slow.
+    fn has_a_worker(&mut self) -> bool {
+        let workers = self.parts.config.workers;
+        if self.running < workers {
+            return true;
+        }
+        let slow = self.pulses.older_than(self.parts.config.slow_after, self.parts.store.moment().steady);
+        self.running < workers.saturating_mul(CROWD) && self.running.saturating_sub(slow) < workers
     }
 
     /// Whether one more lane to a server may start; it is counted if so. Else the mailbox is asked again when the server

@@ -3,7 +3,6 @@
 //! That an APPEND may leave is on disk before it does, and before every APPEND the folder is searched: a crash between
 //! the APPEND and the commit after it finds the copy instead of filing another.
 
-use super::message::composed;
 use super::sent_folder::{SentFolder, is_nowhere};
 use super::settle::save;
 use super::start::{Started, link_key};
@@ -15,6 +14,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{AttemptRecord, COPY_DELAY, COPY_TRIES, CopyState, Mailing, SentCopy};
 use crate::providers::presets;
 use crate::store::{StoreError, Work, content, get, status};
+use std::sync::Arc;
 
 /// What `saveSentCopy` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(super) fn want(work: &Work, mailing: &mut Mailing) -> Result<(), StoreError>
 }
 
 /// Looks for the copy of one mailing, and files it if it is not there.
-pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Mailing) -> Result<(), StoreError> {
+pub(super) async fn file(parts: &Arc<Parts>, folder: &mut SentFolder, mailing: &Mailing) -> Result<(), StoreError> {
     let failpoints = &parts.runtime.failpoints;
     let Some(copy) = mailing.sent_copy.as_ref() else { return Ok(()) };
     let (id, begun) = (mailing.id, copy.begun);
@@ -146,14 +146,10 @@ pub(super) async fn file(parts: &Parts, folder: &mut SentFolder, mailing: &Maili
         (content, link_key)
     };
     let Some(mailbox) = folder.mailbox().cloned() else { return Ok(()) };
-    let started = Started { mailing: mailing.clone(), content, mailbox, link_key };
+    let started = Started { mailing: mailing.clone(), content, mailbox, link_key, recipients: 0 };
     // Copies share the memory for large messages with those that go out.
-    let (_room, message) = match attempt::room(parts, &started).await {
-        Ok(room) => (room, composed(parts, &started)),
-        Err(failure) => (None, Err(failure)),
-    };
-    let message = match message {
-        Ok(message) => message.bytes,
+    let (_room, message) = match attempt::composed_in_room(parts, &Arc::new(started)).await {
+        Ok((room, message)) => (room, message.bytes),
         Err(failure) => return failed(parts, id, failure).await,
     };
     if let Err(failure) = folder.append(parts, message).await {

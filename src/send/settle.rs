@@ -1,8 +1,8 @@
 //! What an attempt came to, and what follows: for each recipient, for the mailing, for the mailbox.
 
 use super::blame::{
-    answered, concerns_mailbox, deferred, is_final, is_of_the_alias, is_of_the_message, knows_the_message,
-    takes_no_more,
+    answered, concerns_mailbox, deferred, is_final, is_left_over, is_of_the_alias, is_of_the_message,
+    knows_the_message, takes_no_more,
 };
 use super::health::{Judged, pause, succeeded, took_the_sender};
 use super::{doubt, sent_copy};
@@ -135,7 +135,9 @@ fn take_refusals<'a>(
     let now = work.now();
     let mut found = Refused { deferred: deferred(refused), troubled: None };
     for (address, failure) in refused {
-        mailing.attempts.push(AttemptRecord::failed(now, failure));
+        if !is_left_over(failure) {
+            mailing.attempts.push(AttemptRecord::failed(now, failure));
+        }
         if is_final(failure) {
             finish_recipients(mailing, Some(address), RecipientState::Failed, now, &failure.explain());
             refused_for_good(mailing, address);
@@ -214,8 +216,8 @@ pub(super) fn conclude(
             requeue(mailing, now);
             return;
         }
-        if takes_no_more(failure) && mailing.recipients.iter().any(|one| accepted_at(one, now)) {
-            // It took as many as it takes at a time: the others are for the next message.
+        if takes_no_more(failure) && mailing.recipients.iter().any(|one| settled_at(one, now)) {
+            // It heard as many as it hears at a time: the others are for the next message.
             again(mailing, now, now);
             return;
         }
@@ -237,8 +239,8 @@ pub(super) fn conclude(
     }
 }
 
-fn accepted_at(recipient: &Recipient, at: Timestamp) -> bool {
-    recipient.outcome.as_ref().is_some_and(|one| one.state == RecipientState::Accepted && one.at == at)
+fn settled_at(recipient: &Recipient, at: Timestamp) -> bool {
+    recipient.outcome.as_ref().is_some_and(|outcome| outcome.at == at)
 }
 
 fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure, judged: &Judged) -> Result<(), StoreError> {

@@ -130,6 +130,47 @@ async fn whom_a_server_takes_no_more_of_at_a_time_goes_at_once_and_costs_no_retr
 }
 
 #[tokio::test]
+async fn whom_a_provider_takes_with_the_next_message_only_waits_for_that() {
+    let (store, clock) = store().await;
+    let recipients: Vec<_> = (0..120).map(|number| recipient(&format!("r{number}@demo.test"))).collect();
+    let id = mailing(&store, json!({"recipients": recipients})).await;
+    let at_gmail = store.write(|work| {
+        let before = get::<Mailbox>(work, 1)?.unwrap();
+        let mut after = before.clone();
+        (after.settings.email, after.settings.smtp_host) = ("ann@gmail.com".into(), None);
+        work.update_mailbox(&before, after, &[]).map(drop)
+    });
+    at_gmail.await.unwrap();
+    let next = store.write(|work| {
+        let next = take_next(work, 1, &Outlook::default(), Duration::from_hours(168), None)?;
+        let Next::Start(started) = next else { panic!("nothing may start") };
+        let (named, left_over) = crate::send::message::envelope_recipients(&started);
+        assert_eq!((named.len(), left_over.len()), (100, 20));
+        let slots = crate::store::slots(work, 1)?;
+        assert_eq!(slots.held_recipients(), 100);
+        Ok::<_, StoreError>((started, left_over))
+    });
+    let (started, left_over) = next.await.unwrap();
+    let report = Report {
+        mailing: id,
+        attempt: started.mailing.attempt.as_ref().unwrap().number,
+        generation: started.mailbox.generation,
+        refused: left_over.into_iter().map(|address| (address, super::super::blame::left_over())).collect(),
+        end: accepted(),
+        size: None,
+        spared: false,
+    };
+    store.write(move |work| settle(work, &report)).await.unwrap();
+    let rest = look(&store, id);
+    assert_eq!(
+        (rest.state, rest.retry_count, rest.waiting().count(), rest.attempts.len()),
+        (State::Scheduled, 0, 20, 1)
+    );
+    attempt(&store, &clock, accepted(), Vec::new()).await;
+    assert_eq!(look(&store, id).state, State::Delivered);
+}
+
+#[tokio::test]
 async fn whom_the_server_refused_for_good_is_marked_so() {
     let (store, clock) = store().await;
     let id = mailing(&store, json!({})).await;

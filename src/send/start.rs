@@ -25,6 +25,8 @@ pub(super) struct Started {
     pub mailbox: Mailbox,
     /// The key that its links are made with, where it has any.
     pub link_key: Option<LinkKey>,
+    /// How many recipients the provider takes of one message; the others go with the next.
+    pub recipients: usize,
 }
 
 pub(super) enum Next {
@@ -69,7 +71,7 @@ pub(super) fn take_next(
         let question = Question {
             mailbox: &mailbox,
             status: &status,
-            recipients: u64::try_from(before.waiting().count()).unwrap_or(u64::MAX),
+            recipients: u64::try_from(recipients_at_once(&mailbox, &before)).unwrap_or(u64::MAX),
             moment: work.moment(),
             outlook,
         };
@@ -126,8 +128,8 @@ fn start(
     let number = mailing.attempt.as_ref().map_or(mailing.retry_count + 1, |attempt| attempt.number + 1);
     mailing.attempt =
         Some(Attempt { number, started_at: now, phase: Phase::Connecting, refused: Vec::new(), proved: false });
-    let recipients = u64::try_from(mailing.waiting().count()).unwrap_or(u64::MAX);
-    work.hold_slot(mailbox.id, mailing.id, recipients)?;
+    let recipients = recipients_at_once(&mailbox, &mailing);
+    work.hold_slot(mailbox.id, mailing.id, u64::try_from(recipients).unwrap_or(u64::MAX))?;
     if content.frozen.is_none() {
         let owner = get::<User>(work, mailbox.user_id)?;
         content.frozen = Some(Frozen {
@@ -158,7 +160,15 @@ fn start(
     }
     let link_key = link_key(work, work.vault(), &content)?;
     work.save_mailing(&queued, &mailing)?;
-    Ok(Started { mailing, content, mailbox, link_key })
+    Ok(Started { mailing, content, mailbox, link_key, recipients })
+}
+
+/// How many of those who wait one message is for.
+fn recipients_at_once(mailbox: &Mailbox, mailing: &Mailing) -> usize {
+    let preset = EffectiveSettings::of(mailbox).preset;
+    let taken = preset.and_then(|preset| preset.limits.recipients_per_message);
+    let waiting = mailing.waiting().count();
+    taken.map_or(waiting, |taken| waiting.min(usize::try_from(taken).unwrap_or(usize::MAX)))
 }
 
 /// Whether somebody reads what is mailed to the mailbox.

@@ -2,8 +2,10 @@
 //! mailbox goes on undisturbed. Order and counts decide, never time.
 
 use crate::support::instance::Instance;
+use postroom::config::Config;
 use postroom::mailserver::{Act, Capabilities, Count, Gate, MailServer, Options, Point, Recipients, Rule};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -230,6 +232,34 @@ where
         }
     });
     (port, task)
+}
+
+/// Every worker hangs on a server that is slow: another one takes up the mail of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_are_slow_hold_no_worker_for_long() {
+    let friendly = server(Options::default()).await;
+    let mut config = Config::default();
+    (config.send.workers, config.send.slow_after) = (2, Duration::from_secs(1));
+    let postroom = Instance::start_with(config).await;
+    let mut gates = Vec::new();
+    for number in 0..2 {
+        let tarpit = server(Options::default()).await;
+        let gate = Gate::new();
+        tarpit.script(Rule::new(Point::RcptTo, Act::Hold(gate.clone())));
+        let mailbox = postroom.mailbox(&format!("stuck{number}@demo.test"), settings(tarpit.smtp().port())).await;
+        let mailing = postroom.mailing(mailbox, content(0)).await;
+        gate.arrived(1).await;
+        gates.push((gate, tarpit, mailing));
+    }
+    healthy(&postroom, &friendly).await;
+    for (gate, _, mailing) in &gates {
+        assert_eq!(postroom.attributes("mailings", *mailing).await["state"], "delivering");
+        gate.open();
+    }
+    for (_, _, mailing) in &gates {
+        postroom.until_state(*mailing, "delivered").await;
+    }
+    postroom.stop().await;
 }
 
 /// Everything that the mail server says waits at a gate: as many mailboxes as there are workers hang on it, and the

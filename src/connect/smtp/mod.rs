@@ -51,6 +51,9 @@ pub struct Timeouts {
     pub mail_from: Duration,
     /// Each recipient's reply.
     pub rcpt_to: Duration,
+    /// The sender and all recipients together: this, and for each recipient a little more.
+    pub envelope: Duration,
+    pub per_recipient: Duration,
     /// From DATA to 354.
     pub data: Duration,
     /// One block of the message.
@@ -70,6 +73,8 @@ impl Default for Timeouts {
             command: Duration::from_mins(1),
             mail_from: Duration::from_mins(5),
             rcpt_to: Duration::from_mins(5),
+            envelope: Duration::from_mins(10),
+            per_recipient: Duration::from_secs(2),
             data: Duration::from_mins(2),
             data_block: Duration::from_mins(3),
             data_total: Duration::from_mins(30),
@@ -88,6 +93,8 @@ impl Timeouts {
             command: limit,
             mail_from: limit,
             rcpt_to: limit,
+            envelope: limit,
+            per_recipient: limit,
             data: limit,
             data_block: limit,
             data_total: limit,

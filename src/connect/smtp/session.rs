@@ -96,7 +96,24 @@ impl SmtpSession {
     /// Names the sender (empty for the null sender) and the recipients, and returns each recipient's fate, in order.
     /// An error means that no recipient was accepted: the sender was refused, or the session failed. What an earlier
     /// envelope left open is reset first. Nothing of the message is sent.
+    ///
+    /// A server that answers each recipient just in time is bounded as a whole, too.
     pub async fn envelope(
+        &mut self,
+        from: &str,
+        recipients: &[String],
+        options: EnvelopeOptions,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
+        let count = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
+        let limit = self.timeouts.envelope.saturating_add(self.timeouts.per_recipient.saturating_mul(count));
+        if let Ok(fates) = tokio::time::timeout(limit, self.name_everybody(from, recipients, options)).await {
+            return fates;
+        }
+        self.state = State::Broken;
+        Err(broken(Stage::RcptTo, self.wire.connection().host(), &WireError::TimedOut))
+    }
+
+    async fn name_everybody(
         &mut self,
         from: &str,
         recipients: &[String],

@@ -433,3 +433,34 @@ async fn no_reply_of_the_session_shows_the_password() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_server_that_answers_each_recipient_just_in_time_is_left_when_the_time_for_all_is_over() {
+    let (address, task) = server(async move |mut peer: Peer| {
+        peer.welcome(&[]).await;
+        peer.expect("MAIL FROM:<ann@example.com>").await;
+        peer.say("250 ok\r\n").await;
+        loop {
+            let mut line = String::new();
+            if peer.0.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            tokio::time::sleep(BRIEF).await;
+            if peer.0.write_all(b"250 ok\r\n").await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let patient = |settings: &mut SmtpSettings| {
+        settings.timeouts.envelope = BRIEF * 2;
+        settings.timeouts.per_recipient = Duration::ZERO;
+    };
+    let mut session = open_lan(address, patient).await.unwrap();
+    let recipients: Vec<String> = (0..500).map(|number| format!("r{number}@example.net")).collect();
+    let failure = session.envelope("ann@example.com", &recipients, EnvelopeOptions::default()).await.unwrap_err();
+    assert_eq!((failure.kind, failure.stage), (FailureKind::Temporary, Stage::RcptTo));
+    assert!(!session.is_usable());
+    drop(session);
+    task.await.unwrap();
+}
