@@ -11,6 +11,7 @@ use crate::domain::limits::Moment;
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A server: its name and port.
 pub type Host = (String, u16);
@@ -86,7 +87,9 @@ impl Hosts {
         }
         state.failures = state.failures.saturating_add(1);
         state.failed_at = now;
-        state.until = now.plus(Backoff::HOST.wait(state.failures, roll));
+        // Its own word counts, but no stranger shuts all mailboxes of a server out for longer than it ever is left alone.
+        let asked = Duration::from_secs(failure.retry_after.unwrap_or(0)).min(Backoff::HOST.ceiling);
+        state.until = now.plus(Backoff::HOST.wait(state.failures, roll).max(asked));
         state.sentence.clone_from(&failure.sentence);
         state.met.insert(mailbox);
         News::Trouble
@@ -109,7 +112,6 @@ impl Hosts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn refused() -> Failure {
         Failure::new(FailureKind::Temporary, Scope::Host, Stage::Tcp, "The server refuses connections.")
@@ -137,6 +139,16 @@ mod tests {
         assert_eq!(hosts.trouble(&host, &moment(32)).unwrap().0, at(32).plus(Duration::from_mins(1)));
         assert_eq!(hosts.answered(&host, at(92)), [1, 2]);
         assert!(!hosts.is_down(&host) && hosts.trouble(&host, &moment(92)).is_none());
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_back_is_left_alone_until_then_but_not_for_ever() {
+        for (asked, wait) in [(0, 30), (10, 30), (600, 600), (86_400, 1_800)] {
+            let (hosts, host) = (Hosts::default(), ("mail.example".to_owned(), 587));
+            let failure = refused().retry_after(Duration::from_secs(asked));
+            hosts.failed(&host, 1, &failure, (at(0), at(0)), 200);
+            assert_eq!(hosts.trouble(&host, &moment(1)).unwrap().0, at(wait), "{asked}");
+        }
     }
 
     #[test]
