@@ -110,6 +110,8 @@ impl SendEngine {
 }
 
 #[cfg(test)]
+mod engine_tests;
+#[cfg(test)]
 mod power_tests;
 #[cfg(test)]
 mod testing;
