@@ -1,7 +1,10 @@
 //! The engine as a whole, by a clock in the test's hand: days pass in no time. What a server says and what follows for
 //! the mailing and its mailbox, over all the tries that it takes.
 
+mod doubts;
+mod limits;
 mod retries;
+mod servers;
 
 use super::keyring::Keyring;
 use super::testing::{NOW, recipient};

@@ -202,6 +202,13 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Lets an id wait whether or not there is such a mailing, or no longer: what a corrupt store may say.
+    #[cfg(test)]
+    pub fn make_due(&mut self, mailbox: u64, due: Timestamp, id: u64, waits: bool) -> Result<(), StoreError> {
+        let key = Key::new().id(mailbox).number(due.millis()).id(id).build();
+        if waits { self.put(DUE, &key, &[]) } else { self.remove(DUE, &key) }
+    }
+
     pub fn delete_mailing(&mut self, mailing: &Mailing) -> Result<(), StoreError> {
         if let Some(key) = due_key(mailing) {
             self.remove(DUE, &key)?;
