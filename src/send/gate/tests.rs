@@ -1,3 +1,6 @@
+mod recipients;
+mod shown;
+
 use super::*;
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
 use crate::domain::limits::{DAY, WEEK};

@@ -278,6 +278,56 @@ async fn a_tarpit_is_left_when_the_time_for_the_whole_reply_is_over() {
     task.await.unwrap();
 }
 
+/// Nothing but silence, at each step up to the envelope: only the time for that step is short.
+#[tokio::test]
+async fn each_step_before_the_envelope_has_a_deadline_of_its_own() {
+    for (stage, capabilities) in [
+        (Stage::Capabilities, &[][..]),
+        (Stage::StartTls, &["STARTTLS"][..]),
+        (Stage::Authentication, &["AUTH PLAIN"][..]),
+        (Stage::Rset, &[][..]),
+    ] {
+        let (address, task) = server(async move |mut peer: Peer| {
+            peer.say("220 hello\r\n").await;
+            if stage == Stage::Capabilities {
+                return peer.rest().await;
+            }
+            peer.hello(capabilities).await;
+            peer.rest().await
+        })
+        .await;
+        let opened = open_lan(address, |settings| {
+            settings.timeouts.command = BRIEF;
+            if stage == Stage::Authentication {
+                *settings = with_password(settings.clone());
+            }
+        });
+        let failure = match opened.await {
+            Ok(mut session) => {
+                let failure = session.reset().await.unwrap_err();
+                assert!(!session.is_usable());
+                failure
+            }
+            Err(failure) => failure,
+        };
+        assert_eq!((failure.kind, failure.stage), (FailureKind::Temporary, stage), "{failure}");
+        assert!(failure.sentence.contains("did not answer in time"), "{failure}");
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_at_the_end() {
+    let (address, task) = server(async move |mut peer: Peer| {
+        peer.welcome(&[]).await;
+        peer.rest().await
+    })
+    .await;
+    let session = open_lan(address, |settings| settings.timeouts.quit = BRIEF).await.unwrap();
+    session.quit().await;
+    assert_eq!(task.await.unwrap(), b"QUIT\r\n");
+}
+
 #[tokio::test]
 async fn what_is_no_greeting_is_a_temporary_failure_with_its_reason() {
     let endless_line = "2".repeat(1 << 20);
