@@ -78,7 +78,7 @@ pub(super) fn pause(
 }
 
 /// The server is back: a mailbox that was paused for it goes on at once.
-pub(super) fn pardon(work: &mut Work, id: u64) -> Result<(), StoreError> {
+pub fn pardon(work: &mut Work, id: u64) -> Result<(), StoreError> {
     let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
     let mut health = status(work, id)?;
     let waits = health

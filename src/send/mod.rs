@@ -34,6 +34,8 @@ mod set_back;
 mod settle;
 mod start;
 
+pub use health::pardon;
+
 use crate::config::SendConfig;
 use crate::connect::Connector;
 use crate::runtime::{Runtime, Tasks};

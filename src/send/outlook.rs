@@ -3,6 +3,7 @@
 use crate::connect::effective::EffectiveSettings;
 use crate::connect::hosts::{Host, Hosts, host};
 use crate::domain::limits::Moment;
+use crate::domain::mailbox::Mailbox;
 use crate::domain::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +76,13 @@ impl Outlook {
         }
         before.skew = skew;
         before.set_at.is_none_or(|at| at.plus(DOUBTED) <= moment.steady)
+    }
+
+    /// Somebody else got through to the server that a mailbox sends through: nobody has to wait for it any longer. Returns
+    /// the mailboxes that are paused for it; `None` where it was in no trouble.
+    pub fn reached(&self, mailbox: &Mailbox, moment: &Moment) -> Option<Vec<u64>> {
+        let host = host_of(&EffectiveSettings::of(mailbox)).filter(|host| self.hosts.is_down(host))?;
+        Some(self.hosts.answered(&host, moment.steady))
     }
 
     /// The sync that was asked for has come.

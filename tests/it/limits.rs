@@ -186,6 +186,32 @@ async fn a_server_that_is_down_costs_one_mailing_a_retry_and_all_its_mailboxes_w
     postroom.stop().await;
 }
 
+/// Whoever has put the server right need not wait until it is asked again: a passed test is proof.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_passes_ends_the_wait_for_the_server() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let down = server.script(Rule::new(Point::SmtpConnect, Act::Reply("421 4.3.2 Down, back in 20 minutes".into())));
+    let mut waiting = Vec::new();
+    for name in ["ann", "bob"] {
+        let mailbox = postroom.mailbox(&format!("{name}@demo.test"), sending(&server)).await;
+        waiting.push((mailbox, mailing(&postroom, mailbox, "waits").await));
+        let held = postroom.until("mailboxes", mailbox, |shown| shown["sendState"] == "erroring").await;
+        assert!(held["nextSendAt"].is_string(), "{held:#}");
+    }
+    let (bob, second) = waiting[1];
+    postroom.until("mailings", second, |shown| shown["delayReason"].is_string()).await;
+    server.clear(down);
+    postroom.client.act(&format!("/api/v2/mailboxes/{bob}/actions/testSend")).await.expect(200);
+    postroom.until_state(second, "delivered").await;
+    // The one that had met it has a retry of its own to wait for, and is paused no longer.
+    let (ann, first) = waiting[0];
+    assert_eq!(postroom.attributes("mailings", first).await["retryCount"], 1);
+    assert_eq!(postroom.attributes("mailboxes", ann).await["sendState"], "ok");
+    let next = mailing(&postroom, ann, "at once").await;
+    postroom.until_state(next, "delivered").await;
+    postroom.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_daily_limit_stays_below_the_providers() {
     let postroom = Instance::start().await;

@@ -13,6 +13,7 @@ use crate::domain::mailbox::{Mailbox, RESOURCE, Side};
 use crate::domain::screening::Screen;
 use crate::domain::stages::Stages;
 use crate::jsonapi::{ApiError, Document, ErrorObject, ListRequest, Purpose, Rules, ok, path_id};
+use crate::send::pardon;
 use crate::store::{StoreError, get, screening, status};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -83,18 +84,26 @@ fn test_exclusions(
     Ok(ok(&document.meta("exclusions", json!(verdict))))
 }
 
-/// Runs a live test of the stored mailbox; a passed one lifts the pause after a failure.
+/// Runs a live test of the stored mailbox; a passed one lifts the pause after a failure, and that of all who had met trouble
+/// of the same server.
 async fn test(api: &Api, caller: &Caller, mailbox: &Mailbox, side: Side) -> Result<Stages, ApiError> {
     let (stages, result) = live_test(api, caller, side, Draft::stored(mailbox)).await?;
     result.map_err(|failure| blamed(&failure, side, &stages))?;
     let (id, generation) = (mailbox.id, mailbox.generation);
+    let recovered = match side {
+        Side::Send => api.outlook.reached(mailbox, &api.store.moment()),
+        Side::Sync => None,
+    };
     api.store
         .write(move |work| {
+            let others = recovered.iter().flatten().filter(|other| **other != id);
+            others.copied().try_for_each(|other| pardon(work, other))?;
             let mut health = status(work, id)?;
             let Some(mailbox) = get::<Mailbox>(work, id)?.filter(|mailbox| mailbox.generation == generation) else {
                 return Ok::<_, StoreError>(());
             };
-            if health.side(side).failure.is_some() {
+            // It may wait for a server whose trouble another mailbox met.
+            if health.side(side).failure.is_some() || recovered.is_some() {
                 health.side_mut(side).pardoned(work.now());
                 work.put_status(id, &health)?;
                 work.touch_mailbox(&mailbox)?;
