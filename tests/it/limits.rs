@@ -212,6 +212,35 @@ async fn a_test_that_passes_ends_the_wait_for_the_server() {
     postroom.stop().await;
 }
 
+/// A list says of each mailing what its own page does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_says_why_mailings_wait_for_a_limit_and_until_when() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let mut settings = sending(&server);
+    settings["maxMailingsPerDay"] = json!(1);
+    let mailbox = postroom.mailbox("ann@demo.test", settings).await;
+    let first = mailing(&postroom, mailbox, "goes").await;
+    postroom.until_state(first, "delivered").await;
+    for number in 0..3 {
+        mailing(&postroom, mailbox, &number.to_string()).await;
+    }
+    let health = postroom.until("mailboxes", mailbox, |shown| shown["sendState"] == "limited").await;
+    let next = health["nextSendAt"].as_str().expect("a time");
+    assert!(health["sendStateReason"].as_str().unwrap().contains("1 mailings in 24 hours"), "{health:#}");
+    assert_eq!((&health["sentInDay"], &health["sentInWeek"]), (&json!(1), &json!(1)), "{health:#}");
+    let listed = postroom.client.get("/api/v2/mailings?sort=id").await.expect(200);
+    let all = listed.json["data"].as_array().expect("a list");
+    assert_eq!(all.len(), 4);
+    assert_eq!(all[0]["attributes"]["delayReason"], Value::Null);
+    for waiting in &all[1..] {
+        let shown = &waiting["attributes"];
+        assert_eq!(shown["nextAttemptAt"], next, "{shown:#}");
+        let reason = shown["delayReason"].as_str().expect("a reason");
+        assert!(reason.contains("(maxMailingsPerDay)") && reason.contains(next), "{reason}");
+    }
+    postroom.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_daily_limit_stays_below_the_providers() {
     let postroom = Instance::start().await;
