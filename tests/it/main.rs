@@ -56,6 +56,7 @@ mod search;
 mod sending;
 mod server_changes;
 mod server_kinds;
+mod shutdown;
 mod smtputf8;
 #[allow(dead_code, reason = "as above")]
 mod support;
