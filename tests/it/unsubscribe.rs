@@ -129,6 +129,9 @@ async fn a_placeholder_that_nothing_would_replace_is_refused_where_it_stands() {
     let mailing = postroom.mailing(mailbox, fine).await;
     let change = json!({"data": {"type": "mailing", "id": mailing, "attributes": {"includeUnsubscribeLink": false}}});
     postroom.client.patch(&format!("/api/v2/mailings/{mailing}"), &change).await.expect(422);
+    let signature = json!({"data": {"type": "mailbox", "id": mailbox, "attributes": {"emailSignature": body}}});
+    let answer = postroom.client.patch(&format!("/api/v2/mailboxes/{mailbox}"), &signature).await.expect(422);
+    assert_eq!(answer.blamed(), Some("/data/attributes/emailSignature"));
     postroom.stop().await;
 }
 

@@ -11,6 +11,7 @@ pub use status::{Side, SideState, SideStatus, Status};
 use super::address::{Address, md5_hash};
 use super::exclusions;
 use super::list::{Listed, Scalar};
+use super::mailing::UNSUBSCRIBE_PLACEHOLDER;
 use super::problem::Problem;
 use super::secret::SealedSecret;
 use super::time::Timestamp;
@@ -94,6 +95,12 @@ impl Settings {
         }
         if let Some(problem) = self.sync_folders.as_deref().and_then(super::folder_choice::problem) {
             problems.push(Problem::attribute("syncFolders", problem));
+        }
+        if self.email_signature.as_deref().is_some_and(|text| text.contains(UNSUBSCRIBE_PLACEHOLDER)) {
+            let detail = format!(
+                "emailSignature stands under every mailing, also under those without an unsubscribe link, and {UNSUBSCRIBE_PLACEHOLDER} is not replaced there. Put it into optOutSignature."
+            );
+            problems.push(Problem::attribute("emailSignature", detail));
         }
         problems
     }
