@@ -196,6 +196,18 @@ fn what_comes_back_ends_a_doubt_and_whoever_it_names_has_it() {
 }
 
 #[test]
+fn a_mailing_that_was_given_up_and_turns_out_to_have_left_has_not_failed() {
+    let mut held = doubtful(false, &[("a@x.example", "-")]);
+    (held.state, held.due, held.error_reason) = (State::Failed, None, Some("Nobody can tell.".into()));
+    let found = of(&held, &Finding::Reply).unwrap();
+    let changed = after(&found);
+    assert_eq!((changed.state, changed.due, &changed.error_reason), (State::Queued, Some(moment(NOW)), &None));
+    // One that a server refused since has.
+    held.recipients[0].outcome = Some(Outcome::new(RecipientState::Failed, moment(NOW), None));
+    assert_eq!(after(&of(&held, &Finding::Reply).unwrap()).state, State::Failed);
+}
+
+#[test]
 fn what_a_doubt_is_not_about_does_not_end_it() {
     // It names one whom the server had refused.
     let one = doubtful(true, &[("c@x.example", "-")]);

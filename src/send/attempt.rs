@@ -117,8 +117,8 @@ pub(super) async fn composed_in_room(
     if wanted == 0 {
         return Ok((None, composed(parts, started)?));
     }
-    let shut = |_| Failure::temporary(Stage::Store, "Postroom is stopping.");
-    let room = parts.room.take(started.mailbox.id, wanted).await.map_err(shut)?;
+    let full = || Failure::temporary(Stage::Store, "Other large messages have the memory; this one waits for it.");
+    let room = parts.room.take(started.mailbox.id, wanted).await.ok_or_else(full)?;
     let (working, started) = (parts.clone(), started.clone());
     let composing = parts.tasks.spawn_blocking(move || composed(&working, &started)).await;
     let message = composing.unwrap_or_else(|error| {

@@ -7,7 +7,8 @@ use crate::store::{StoreError, Work, content, status};
 /// The refusal that lets recipients be tried again; one that concerns the mailbox says more than one of a recipient.
 pub(super) fn deferred(refused: &[(String, Failure)]) -> Option<&Failure> {
     let open = || refused.iter().map(|(_, failure)| failure).filter(|failure| !is_final(failure));
-    open().find(|failure| concerns_mailbox(failure)).or_else(|| open().next_back())
+    let asked = || open().rfind(|failure| !is_left_over(failure));
+    open().find(|failure| concerns_mailbox(failure)).or_else(asked).or_else(|| open().next_back())
 }
 
 pub(super) fn concerns_mailbox(failure: &Failure) -> bool {
@@ -45,12 +46,21 @@ pub(super) fn answered(refused: &[(String, Failure)]) -> bool {
 /// Whether the server refused the alias that the mailing is from: other mailings of the mailbox may go.
 pub(super) fn is_of_the_alias(work: &Work, mailing: &Mailing, failure: &Failure) -> Result<bool, StoreError> {
     let may_be = match failure.kind {
-        FailureKind::Permanent => failure.stage == Stage::MailFrom,
+        // Who may not relay may do so from no address.
+        FailureKind::Permanent => match failure.stage {
+            Stage::MailFrom => true,
+            Stage::RcptTo => failure.scope == Scope::Mailbox && !speaks_of_relaying(failure),
+            _ => false,
+        },
         // "Send as" is denied at whichever stage the server looks.
         FailureKind::Config => failure.stage >= Stage::MailFrom && failure.stage <= Stage::FinalDot,
         _ => false,
     };
     Ok(may_be && content(work, mailing.id)?.from_alias.is_some())
+}
+
+fn speaks_of_relaying(failure: &Failure) -> bool {
+    failure.server.as_ref().is_some_and(|line| line.to_ascii_lowercase().contains("relay"))
 }
 
 /// Stages at which a server has seen what sets one mailing apart from another: its sender, its size, its recipients.

@@ -6,7 +6,7 @@
 use super::Parts;
 use super::blame::deferred;
 use super::sent_folder::{SentFolder, is_nowhere};
-use super::settle::{accept, again, conclude, fail, finish_recipients, max_retries, requeue, save};
+use super::settle::{accept, after_stop, again, conclude, fail, finish_recipients, max_retries, requeue, save};
 use super::{sent_copy, settle};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::backoff::Backoff;
@@ -199,6 +199,12 @@ fn deliver(work: &mut Work, mailing: &mut Mailing, doubt: &Doubt, proof: &str) -
 /// that was for. `false` where nothing of the kind has come back.
 pub(super) fn settled_by_proof(work: &mut Work, before: &Mailing) -> Result<bool, StoreError> {
     let mut mailing = before.clone();
+    if mailing.doubted.is_some() && !mailing.recipients.iter().any(Recipient::is_accepted) {
+        let identity = format!("<{}>", mailing.message_id);
+        if message_by_identity(work, mailing.mailbox_id, &identity)?.is_some() {
+            mailing.came_back(work.now());
+        }
+    }
     let Some(doubt) = mailing.doubted.take_if(|doubt| doubt.proved) else { return Ok(false) };
     let now = work.now();
     if mailing.state == State::Scheduled {
@@ -215,7 +221,7 @@ pub(super) fn settled_by_proof(work: &mut Work, before: &Mailing) -> Result<bool
 /// A server that takes messages and neither answers nor delivers is tried as often as any other that fails.
 fn not_sent(work: &mut Work, mailing: &mut Mailing, cause: Cause, now: Timestamp) -> Result<(), StoreError> {
     if cause == Cause::Stop {
-        requeue(mailing, now);
+        after_stop(work, mailing);
         return Ok(());
     }
     let failure = Failure::temporary(Stage::FinalDot, NOT_FOUND);

@@ -58,7 +58,8 @@ pub(super) fn pause(
     let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
     let now = work.now();
     let mut status = status(work, id)?;
-    let since = |at: Option<Timestamp>| at.is_some_and(|at| at > judged.started_at);
+    // What stands in the future was written by a clock that has been set back since.
+    let since = |at: Option<Timestamp>| at.is_some_and(|at| at > judged.started_at && at <= now);
     let counted = status.send.failure.is_some() && since(status.send.errored_at);
     if counted || since(status.send.pardoned_at) || !judged.is_current {
         return Ok(());

@@ -109,6 +109,10 @@ async fn record(parts: &Parts, report: Report, pardons: Vec<u64>) {
         let Err(error) = settled.await else { return };
         let mailing = report.mailing;
         tracing::error!(mailing, %error, "an outcome could not be recorded; it is tried again, or resolved by the next start");
+        if matches!(error, StoreError::Corrupt(_)) {
+            // That does not pass, and others wait for the place.
+            return;
+        }
         tokio::select! {
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(STORE_PAUSE) => {}
@@ -122,6 +126,8 @@ fn hear(parts: &Parts, mailbox: u64, host: &Host, begun: Timestamp, report: &mut
     let now = parts.store.moment().steady;
     let hosts = &parts.outlook.hosts;
     match &report.end {
+        // A fault of our own says nothing about the server.
+        End::Failed(failure) if failure.stage == Stage::Store => Vec::new(),
         End::Failed(failure) if !has_let_in(failure) => {
             let roll = parts.runtime.random.below(401);
             report.spared = hosts.failed(host, mailbox, failure, (begun, now), roll) == News::Known;

@@ -256,7 +256,11 @@ impl Signed<'_> {
 pub(super) fn envelope_recipients(started: &Started) -> (Vec<(String, String)>, Vec<String>) {
     let mut recipients: Vec<(String, String)> = Vec::new();
     let mut left_over = Vec::new();
-    for recipient in started.mailing.waiting() {
+    let waiting: Vec<&Recipient> = started.mailing.waiting().collect();
+    // At another try others come first: those who are put off must not keep the rest from being named at all.
+    let tries = usize::try_from(started.mailing.retry_count).unwrap_or_default();
+    let first = tries.saturating_mul(started.recipients) % waiting.len().max(1);
+    for recipient in waiting[first..].iter().chain(&waiting[..first]) {
         let ascii =
             Address::parse(&recipient.address).map_or_else(|_| recipient.address.clone(), |address| address.ascii());
         if recipients.iter().any(|(_, other)| *other == ascii) {

@@ -16,7 +16,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// A clock that was set by more than this many milliseconds is not believed for a while.
 const SET_BY_MUCH: u64 = 60_000;
 /// How long it is not.
-pub(super) const DOUBTED: Duration = Duration::from_hours(1);
+const DOUBTED: Duration = Duration::from_hours(1);
 
 /// The syncing of inboxes, as sending needs it. Whoever builds the house wires it to the engine that syncs.
 pub trait InboxSync: Send + Sync {
@@ -65,9 +65,9 @@ impl Outlook {
         now.plus(Duration::from_secs(1))
     }
 
-    /// Whether ages can be told by the wall clock: not for a while after it was set by much. One that is wrong for a moment
-    /// would make everything that waits look old.
-    pub(super) fn trusts_the_clock(&self, moment: &Moment) -> bool {
+    /// Notes where the wall clock stands; until when, by it, no age can be told by it, if it was set by much of late. One
+    /// that is wrong for a moment would make everything that waits look old.
+    pub(super) fn clock_seen(&self, moment: &Moment) -> Option<Timestamp> {
         let mut seen = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let skew = moment.skew();
         let before = seen.get_or_insert(ClockSeen { skew, set_at: None });
@@ -75,7 +75,8 @@ impl Outlook {
             before.set_at = Some(moment.steady);
         }
         before.skew = skew;
-        before.set_at.is_none_or(|at| at.plus(DOUBTED) <= moment.steady)
+        let until = before.set_at?.plus(DOUBTED);
+        (until > moment.steady).then(|| moment.by_the_wall(until))
     }
 
     /// Somebody else got through to the server that a mailbox sends through: nobody has to wait for it any longer. Returns
@@ -120,7 +121,7 @@ mod tests {
             (7299, 0, false),
             (7300, 0, true),
         ] {
-            assert_eq!(outlook.trusts_the_clock(&at(steady, skew)), trusted, "{steady} {skew}");
+            assert_eq!(outlook.clock_seen(&at(steady, skew)).is_none(), trusted, "{steady} {skew}");
         }
     }
 }

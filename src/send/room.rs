@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// In mebibytes: seven messages of the largest default size. Larger ones go one after the other, smaller ones together.
 const ALL: u32 = 256;
 const OF_ONE: u32 = ALL / 4;
+
+/// How long it is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What there is.
 pub(super) struct Room {
@@ -29,8 +33,13 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Waits for so many mebibytes for a mailbox.
-    pub async fn take(&self, mailbox: u64, mebibytes: u32) -> Result<Taken, AcquireError> {
+    /// Waits for so many mebibytes for a mailbox, but not long: `None` where there are none, as whoever waits keeps others
+    /// waiting.
+    pub async fn take(&self, mailbox: u64, mebibytes: u32) -> Option<Taken> {
+        tokio::time::timeout(PATIENCE, self.taken(mailbox, mebibytes)).await.ok()?.ok()
+    }
+
+    async fn taken(&self, mailbox: u64, mebibytes: u32) -> Result<Taken, AcquireError> {
         // In this order: who waits for the others of its mailbox takes nothing from the rest.
         let of_one = self.of(mailbox).acquire_many_owned(mebibytes.min(OF_ONE)).await?;
         let of_all = self.all.clone().acquire_many_owned(mebibytes.min(OF_ONE)).await?;

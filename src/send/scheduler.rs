@@ -19,7 +19,7 @@ use crate::store::{StoreError, due_head, due_heads, events_after, get, list};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 /// How many events are read at a time; when more came, every head is read anew instead.
 const EVENTS: usize = 2000;
@@ -65,6 +65,8 @@ pub(super) struct Scheduler {
     seen: u64,
     /// Something may have happened that could not be read: every head is read anew.
     stale: bool,
+    /// Times were put right after the clock was set back.
+    righted: Arc<Notify>,
     /// The wall clock less steady time, as last looked at.
     skew: i64,
     ended: Ended,
@@ -85,6 +87,7 @@ impl Scheduler {
             running: 0,
             seen: 0,
             stale: false,
+            righted: Arc::default(),
             skew: 0,
             ended: mpsc::channel(room),
         }
@@ -99,7 +102,9 @@ impl Scheduler {
             tracing::error!("{fault}");
         }
         // What was being handed over may have left at any moment until now: it takes a clock to say when that is.
-        while self.parts.store.moment().behind.is_some() {
+        let mut recorded = None;
+        while let Some(latest) = self.parts.store.moment().behind {
+            recorded = Some(latest);
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = tokio::time::sleep(CLOCK_PAUSE) => {}
@@ -112,7 +117,13 @@ impl Scheduler {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
             }
         }
-        self.skew = self.parts.store.moment().skew();
+        let moment = self.parts.store.moment();
+        self.skew = moment.skew();
+        self.parts.outlook.clock_seen(&moment);
+        if let Some(latest) = recorded.filter(|latest| *latest > moment.now) {
+            // Taken for right by whoever runs this: the last run's clock was ahead.
+            self.put_right(latest.millis_since(moment.now));
+        }
         let mut inboxes = self.parts.outlook.inboxes.as_ref().map(|inboxes| inboxes.news());
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -127,6 +138,7 @@ impl Scheduler {
                 () = stopping.cancelled() => break,
                 Some(end) = self.ended.1.recv() => self.lane_ended(&end),
                 news = next_inbox(&mut inboxes) => self.inbox_synced(news),
+                () = self.righted.notified() => self.read_everything(),
                 Ok(()) = events.changed() => self.follow(*events.borrow_and_update()),
                 () = async { clock.sleep_until(next.unwrap_or_default()).await }, if next.is_some() => {}
                 _ = sweep.tick() => {
@@ -366,27 +378,36 @@ impl Scheduler {
 
     /// A wall clock that was set: what was to happen at a time of the old clock is worked out anew.
     fn look_at_the_clock(&mut self) {
-        let skew = self.parts.store.moment().skew();
+        let moment = self.parts.store.moment();
+        let skew = moment.skew();
+        self.parts.outlook.clock_seen(&moment);
         if skew.abs_diff(self.skew) < JUMP {
             return;
         }
         let change = skew.saturating_sub(self.skew);
         tracing::warn!(milliseconds = change, "the clock of this machine was set");
         self.skew = skew;
-        let parts = self.parts.clone();
+        self.put_right(change.saturating_neg());
+        self.read_everything();
+    }
+
+    /// Records where the clock stands now, and brings forward what would wait if it was set back by so many milliseconds.
+    fn put_right(&self, millis: i64) {
+        let (parts, righted) = (self.parts.clone(), self.righted.clone());
         self.parts.tasks.spawn(async move {
             // On disk before anything else happens: after a crash it would look like time that passed.
             if let Err(error) = parts.store.keep_the_clock().await {
                 tracing::error!(%error, "a clock that was set could not be recorded");
             }
-            let back = Duration::from_millis(u64::try_from(change.saturating_neg()).unwrap_or(0));
-            if !back.is_zero()
-                && let Err(error) = set_back::put_right(&parts, back).await
-            {
+            let back = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+            if back.is_zero() {
+                return;
+            }
+            if let Err(error) = set_back::put_right(&parts, back).await {
                 tracing::error!(%error, "what waits could not be brought forward");
             }
+            righted.notify_one();
         });
-        self.read_everything();
     }
 
     /// More than one mailing due: another connection may help.

@@ -6,17 +6,30 @@ use super::Parts;
 use crate::domain::event::EventKind;
 use crate::domain::mailing::Mailing;
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, Work, due_heads, status, waiting_behind};
+use crate::store::{StoreError, Work, due_heads, errands_behind, mailboxes_with_status, status, waiting_behind};
 use std::time::Duration;
 
 /// How many mailings are put right in one unit of work.
 const AT_ONCE: usize = 200;
 
-/// Brings forward what waits in every mailbox, as the clock was set back `by` so much.
+/// Brings forward what waits in every mailbox and what is to be asked of sent folders, as the clock was set back `by` so
+/// much. Whoever keeps times of its own reads them anew afterwards.
 pub(super) async fn put_right(parts: &Parts, by: Duration) -> Result<(), StoreError> {
+    for mailbox in mailboxes_with_status(&parts.store.read()?)? {
+        parts.store.write_patiently(move |work| probe(work, mailbox, by)).await?;
+    }
+    let mut place = (parts.runtime.clock.now(), u64::MAX);
+    loop {
+        let later = errands_behind(&parts.store.read()?, place, AT_ONCE)?;
+        let Some(last) = later.last() else { break };
+        place = *last;
+        parts
+            .store
+            .write_patiently(move |work| later.iter().try_for_each(|(_, id)| errand(work, *id, by)))
+            .await?;
+    }
     let mailboxes = due_heads(&parts.store.read()?)?;
     for (mailbox, _) in mailboxes {
-        parts.store.write_patiently(move |work| probe(work, mailbox, by)).await?;
         let mut place = (parts.runtime.clock.now(), u64::MAX);
         loop {
             let waiting = waiting_behind(&parts.store.read()?, mailbox, place, AT_ONCE)?;
@@ -34,12 +47,31 @@ pub(super) async fn put_right(parts: &Parts, by: Duration) -> Result<(), StoreEr
 fn probe(work: &mut Work, mailbox: u64, by: Duration) -> Result<(), StoreError> {
     let now = work.now();
     let mut health = status(work, mailbox)?;
-    if health.send.errored_at.is_none_or(|at| at <= now) {
+    let is_ahead = |at: Option<Timestamp>| at.is_some_and(|at| at > now);
+    if !is_ahead(health.send.errored_at) && !is_ahead(health.send.pardoned_at) {
         return Ok(());
     }
-    health.send.errored_at = health.send.errored_at.map(|at| earlier(at, by, now));
-    health.send.probe_at = health.send.probe_at.map(|at| earlier(at, by, now));
+    if is_ahead(health.send.errored_at) {
+        health.send.probe_at = health.send.probe_at.map(|at| earlier(at, by, now));
+    }
+    for at in [&mut health.send.errored_at, &mut health.send.pardoned_at, &mut health.send.finished_at] {
+        *at = at.map(|at| at.min(now));
+    }
     work.put_status(mailbox, &health)
+}
+
+fn errand(work: &mut Work, id: u64, by: Duration) -> Result<(), StoreError> {
+    let now = work.now();
+    let Some(before) = work.mailing(id)?.filter(|mailing| mailing.updated_at > now) else { return Ok(()) };
+    let mut after = before.clone();
+    if let Some(doubt) = &mut after.doubt {
+        doubt.next = earlier(doubt.next, by, now);
+    }
+    if let Some(copy) = &mut after.sent_copy {
+        copy.next = earlier(copy.next, by, now);
+    }
+    work.save_mailing(&before, &after)?;
+    work.mailing_event(EventKind::MailingUpdated, &after)
 }
 
 fn mailing(work: &mut Work, id: u64, by: Duration) -> Result<(), StoreError> {
@@ -56,9 +88,9 @@ fn brought_forward(before: &Mailing, by: Duration, now: Timestamp) -> Option<Mai
     Some(Mailing { due: Some(due), retry_at: before.retry_at.map(|_| due), updated_at: now, ..before.clone() })
 }
 
-/// So much earlier, but not in the past.
+/// So much earlier, but not in the past; what is not ahead stays.
 fn earlier(at: Timestamp, by: Duration, now: Timestamp) -> Timestamp {
-    at.minus(by).max(now)
+    if at > now { at.minus(by).max(now) } else { at }
 }
 
 #[cfg(test)]

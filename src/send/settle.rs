@@ -15,6 +15,12 @@ use crate::domain::time::Timestamp;
 use crate::runtime::Random;
 use crate::store::{StoreError, Work, get};
 
+/// From this many stops on during one mailing it may be the reason for them.
+const STOPS_BY_CHANCE: u32 = 3;
+
+/// A fault of our own, the disk's or the memory's, costs a mailing so long.
+const OWN_FAULT: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// What one attempt brought home.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
@@ -54,13 +60,20 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     let mailbox = get::<Mailbox>(work, mailing.mailbox_id)?;
     let judged = Judged {
         // What older settings met says nothing about those that are there now.
-        is_current: mailbox.is_some_and(|mailbox| mailbox.generation == report.generation),
+        is_current: mailbox.as_ref().is_some_and(|mailbox| mailbox.generation == report.generation),
         started_at: attempt.started_at,
     };
 
+    if mailing.doubted.as_ref().is_some_and(|doubt| doubt.proved) && matches!(&report.end, End::NobodyLeft) {
+        // It turned out meanwhile that it had left the time before: what is said of this time concerns nobody.
+        work.free_slot(mailing.mailbox_id, mailing.id)?;
+        requeue(&mut mailing, now);
+        return save(work, &before, mailing);
+    }
     let refused = take_refusals(work, &mut mailing, &report.refused)?;
     // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
-    let slot = if matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
+    let has_limits = mailbox.is_some();
+    let slot = if has_limits && matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
         Some(work.spend_slot(mailing.mailbox_id, mailing.id)?)
     } else {
         work.free_slot(mailing.mailbox_id, mailing.id)?;
@@ -194,7 +207,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
         }
         _ => {
             work.free_slot(mailing.mailbox_id, mailing.id)?;
-            requeue(&mut mailing, now);
+            after_stop(work, &mut mailing);
         }
     }
     save(work, &before, mailing)
@@ -245,6 +258,11 @@ fn settled_at(recipient: &Recipient, at: Timestamp) -> bool {
 
 fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure, judged: &Judged) -> Result<(), StoreError> {
     let now = work.now();
+    if failure.stage == Stage::Store && failure.kind == FailureKind::Temporary {
+        // Nobody else's: neither the server nor the mailing is to blame.
+        again(mailing, now, now.plus(OWN_FAULT));
+        return Ok(());
+    }
     let random = work.runtime().random.clone();
     // What the mailbox's other mailings prove is no more than a guess of this one: it has its retries.
     let (kind, scope) = if is_of_the_alias(work, mailing, failure)? {
@@ -320,6 +338,19 @@ pub(super) fn again(mailing: &mut Mailing, now: Timestamp, due: Timestamp) {
 /// Back into the queue, at its old place.
 pub(super) fn requeue(mailing: &mut Mailing, now: Timestamp) {
     again(mailing, now, mailing.wanted_at());
+}
+
+/// Back into the queue after a stop of ours. If it was this mailing that brought Postroom down, it is not the first to be
+/// taken up again and again.
+pub(super) fn after_stop(work: &Work, mailing: &mut Mailing) {
+    let now = work.now();
+    mailing.stops = mailing.stops.saturating_add(1);
+    if mailing.stops < STOPS_BY_CHANCE {
+        requeue(mailing, now);
+    } else {
+        let wait = Backoff::HOST.wait(mailing.stops - STOPS_BY_CHANCE + 1, work.runtime().random.below(401));
+        again(mailing, now, now.plus(wait));
+    }
 }
 
 pub(super) fn fail(mailing: &mut Mailing, now: Timestamp, reason: &str) {

@@ -171,6 +171,22 @@ async fn whom_a_provider_takes_with_the_next_message_only_waits_for_that() {
 }
 
 #[tokio::test]
+async fn whom_a_provider_puts_off_keeps_nobody_from_being_named() {
+    let (store, _clock) = store().await;
+    let recipients: Vec<_> = (0..120).map(|number| recipient(&format!("r{number}@demo.test"))).collect();
+    let id = mailing(&store, json!({"recipients": recipients, "retry_count": 1})).await;
+    let named = store.write(move |work| {
+        let next = take_next(work, 1, &Outlook::default(), Duration::from_hours(168), None)?;
+        let Next::Start(mut started) = next else { panic!("nothing may start") };
+        started.recipients = 100;
+        Ok::<_, StoreError>(crate::send::message::envelope_recipients(&started))
+    });
+    let (named, left_over) = named.await.unwrap();
+    assert_eq!((named[0].0.as_str(), named.len(), left_over.len()), ("r100@demo.test", 100, 20));
+    assert!(left_over.iter().all(|address| *address != "r119@demo.test"), "{id}");
+}
+
+#[tokio::test]
 async fn whom_the_server_refused_for_good_is_marked_so() {
     let (store, clock) = store().await;
     let id = mailing(&store, json!({})).await;
@@ -219,6 +235,81 @@ async fn what_older_settings_met_says_nothing_about_those_that_are_there_now() {
     attempt_while(&store_, &clock, accepted(), Vec::new(), edited).await;
     assert!(health(&store_).failure.is_some());
     assert_eq!(look(&store_, id).state, State::Delivered);
+}
+
+#[tokio::test]
+async fn a_pardon_of_a_clock_that_was_ahead_covers_no_later_failure() {
+    let (store, clock) = store().await;
+    mailing(&store, json!({})).await;
+    let now = store.moment().now;
+    clock.set(now.plus(Duration::from_hours(5)));
+    let pardon = store.write(|work| {
+        let mut health = status(work, 1)?;
+        health.send.pardoned(work.now());
+        work.put_status(1, &health)
+    });
+    pardon.await.unwrap();
+    clock.set(now);
+    attempt(&store, &clock, wrong_password(), Vec::new()).await;
+    assert!(health(&store).failure.is_some());
+}
+
+#[tokio::test]
+async fn a_fault_of_our_own_costs_neither_a_retry_nor_the_mailbox() {
+    let (store, clock) = store().await;
+    let id = mailing(&store, json!({})).await;
+    let full = Failure::temporary(Stage::Store, "The disk is busy.");
+    attempt(&store, &clock, End::Failed(full), Vec::new()).await;
+    let waiting = look(&store, id);
+    assert_eq!((waiting.state, waiting.retry_count, health(&store).failure), (State::Scheduled, 0, None));
+    assert!(waiting.due.unwrap() > store.moment().now);
+}
+
+#[tokio::test]
+async fn an_alias_that_is_refused_at_any_stage_concerns_no_other_mailing() {
+    let refused_at = |stage| failure(FailureKind::Permanent, Scope::Mailbox, stage, 553, "5.7.1 Sender address rejected");
+    for stage in [Stage::MailFrom, Stage::RcptTo] {
+        let (store, clock) = store().await;
+        let id = mailing(&store, json!({})).await;
+        let alias = store.write(move |work| {
+            let content = crate::domain::mailing::Content { from_alias: Some("sales@demo.test".into()), ..Default::default() };
+            work.put_content(id, &content)?;
+            let alias = serde_json::from_value(json!({
+                "id": 0, "mailbox_id": 1, "user_id": 1, "email": "sales@demo.test", "can_send": true, "created_at": work.now(),
+                "updated_at": work.now(), "creator_id": 1, "updater_id": 1,
+            }));
+            work.create_alias(alias.unwrap()).map(drop)
+        });
+        alias.await.unwrap();
+        let (end, refused) = match stage {
+            Stage::MailFrom => (End::Failed(refused_at(stage)), Vec::new()),
+            _ => (End::NobodyLeft, vec![("b@demo.test".to_owned(), refused_at(stage))]),
+        };
+        attempt(&store, &clock, end, refused).await;
+        assert_eq!((look(&store, id).state, health(&store).failure), (State::Failed, None), "{stage:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_postroom_stops_at_again_and_again_is_not_always_the_first() {
+    let (store, _clock) = store().await;
+    let id = mailing(&store, json!({})).await;
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        let stopped = store.write(move |work| {
+            let before = work.mailing(id)?.unwrap();
+            let mut after = before.clone();
+            if after.state == State::Scheduled {
+                after.apply(Trigger::Queue, work.now());
+            }
+            after.apply(Trigger::Start, work.now());
+            work.save_mailing(&before, &after)?;
+            recover(work, id)?;
+            Ok::<_, StoreError>(work.mailing(id)?.unwrap().due.unwrap().millis_since(work.now()))
+        });
+        waits.push(stopped.await.unwrap() > 0);
+    }
+    assert_eq!(waits, [false, false, true, true]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::doubt;
 use super::gate::{self, Gate, Question, Why};
-use super::outlook::{DOUBTED, Outlook};
+use super::outlook::Outlook;
 use super::screen::{alias_problem, end, screened};
 use crate::connect::effective::EffectiveSettings;
 use crate::domain::failure::Failure;
@@ -49,7 +49,7 @@ pub(super) fn take_next(
 ) -> Result<Next, StoreError> {
     let now = work.now();
     let Some(mailbox) = get::<Mailbox>(work, mailbox_id)? else { return Ok(Next::Nothing) };
-    let trusted = outlook.trusts_the_clock(&work.moment());
+    let doubted_until = outlook.clock_seen(&work.moment());
     for _ in 0..EXPIRED_AT_ONCE {
         let Some((due, id)) = due_head(work, mailbox_id)? else { return Ok(Next::Nothing) };
         if due > now {
@@ -62,7 +62,11 @@ pub(super) fn take_next(
             continue;
         }
         let expires = before.wanted_at().plus(expire_after);
-        if now > expires && trusted {
+        if now > expires {
+            if let Some(until) = doubted_until {
+                put_off(work, &before, until)?;
+                continue;
+            }
             expire(work, &before, expire_after)?;
             continue;
         }
@@ -76,7 +80,7 @@ pub(super) fn take_next(
             outlook,
         };
         // Whatever holds it, it does not wait past its time.
-        let expired = if now > expires { now.plus(DOUBTED) } else { expires.plus(Duration::from_millis(1)) };
+        let expired = expires.plus(Duration::from_millis(1));
         return match gate::ask(work, &question)? {
             Gate::Go => {
                 let content = content(work, id)?;
@@ -198,6 +202,14 @@ fn delay(work: &mut Work, before: &Mailing) -> Result<(), StoreError> {
         work.save_mailing(before, &after)?;
     }
     Ok(())
+}
+
+/// It looks too old by a clock that was set a moment ago: others go first, until that clock has stood for a while.
+fn put_off(work: &mut Work, before: &Mailing, until: Timestamp) -> Result<(), StoreError> {
+    let mut after = before.clone();
+    after.apply(Trigger::Delay, work.now());
+    after.due = Some(until);
+    work.save_mailing(before, &after)
 }
 
 /// It waited too long.

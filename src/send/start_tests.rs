@@ -86,9 +86,16 @@ async fn nothing_expires_by_a_clock_that_was_just_set() {
         });
         taken.await.unwrap()
     };
-    assert!(outlook.trusts_the_clock(&store.moment()));
+    assert_eq!(outlook.clock_seen(&store.moment()), None);
     clock.set(store.moment().now.plus(WEEK * 60));
-    assert_eq!(take(outlook).await, (true, State::Delivering));
+    // Neither failed nor sent: it waits, and others go.
+    assert_eq!(take(outlook.clone()).await, (false, State::Scheduled));
+    let other = mailing(&store, json!({"message_id": "2@demo.test"})).await;
+    assert!(take(outlook.clone()).await.0);
+    assert_eq!(crate::store::get::<Mailing>(&store.read().unwrap(), other).unwrap().unwrap().state, State::Delivering);
+    // A clock that still stands there after an hour is right.
+    clock.advance(Duration::from_mins(61));
+    assert_eq!(take(outlook).await, (false, State::Failed));
 }
 
 #[tokio::test]

@@ -54,6 +54,16 @@ pub fn status(reader: &impl Reader, mailbox: u64) -> Result<Status, StoreError> 
     Ok(reader.with(STATUSES, &Key::new().id(mailbox).build(), decode)?.transpose()?.unwrap_or_default())
 }
 
+/// The mailboxes of whose health something is recorded.
+pub fn mailboxes_with_status(reader: &impl Reader) -> Result<Vec<u64>, StoreError> {
+    let mut ids = Vec::new();
+    reader.scan(STATUSES, Keys::all(), false, |key, _| {
+        ids.push(trailing_id(key)?);
+        GO_ON
+    })?;
+    Ok(ids)
+}
+
 /// Mailboxes that were deleted and whose messages are still being removed.
 pub fn deleted_mailboxes(reader: &impl Reader) -> Result<Vec<u64>, StoreError> {
     let mut ids = Vec::new();

@@ -116,8 +116,22 @@ fn errand_key(mailing: &Mailing) -> Option<Vec<u8>> {
 
 /// The next errands to the sent folders, the earliest first: when, and about which mailing.
 pub fn errands(reader: &impl Reader, limit: usize) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    errands_in(reader, Keys::all(), limit)
+}
+
+/// The same, behind this place in their order.
+pub fn errands_behind(
+    reader: &impl Reader,
+    place: (Timestamp, u64),
+    limit: usize,
+) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    let from = Bound::Excluded(Key::new().number(place.0.millis()).id(place.1).build());
+    errands_in(reader, Keys::all().from(from), limit)
+}
+
+fn errands_in(reader: &impl Reader, keys: Keys, limit: usize) -> Result<Vec<(Timestamp, u64)>, StoreError> {
     let mut found = Vec::new();
-    reader.scan(ERRANDS, Keys::all(), false, |key, _| {
+    reader.scan(ERRANDS, keys, false, |key, _| {
         let at = key.first_chunk::<8>().copied().map(u64::from_be_bytes);
         let at = at.ok_or_else(|| StoreError::Corrupt("an errand's key of the wrong length".into()))?;
         found.push((Timestamp::from_millis((at ^ (1 << 63)).cast_signed()), trailing_id(key)?));

@@ -67,6 +67,7 @@ fn mailing(mailbox: u64, due: i64) -> Mailing {
         attempts: Vec::new(),
         doubt_resends: 0,
         stop_resends: 0,
+        stops: 0,
         doubted: None,
         doubt: None,
         sent_copy: None,

@@ -286,11 +286,15 @@ fn learn_from_copy(
         health.files_sent_copies = *known;
         work.put_status(origin.mailbox, &health)?;
     }
-    if before.doubt.is_some() {
-        let mut after = before.clone();
-        if let Some(doubt) = &mut after.doubt {
-            doubt.next = work.now();
-        }
+    let mut after = before.clone();
+    if !may_be_ours {
+        // Whoever has it, the server had it from us.
+        after.came_back(work.now());
+    }
+    if let Some(doubt) = &mut after.doubt {
+        doubt.next = work.now();
+    }
+    if after != before {
         work.save_mailing(&before, &after)?;
         work.mailing_event(EventKind::MailingUpdated, &after)?;
     }

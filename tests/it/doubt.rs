@@ -73,6 +73,26 @@ async fn a_reply_that_never_comes_is_made_up_for_by_the_servers_own_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_synced_after_the_mailing_was_given_up_shows_that_it_left() {
+    let (server, postroom) = (filing_server(false).await, Instance::start().await);
+    server.script(Rule::new(Point::FinalReply, Act::Drop));
+    let mut settings = smtp(&server);
+    settings["doubtPolicy"] = json!("hold");
+    let mailbox = postroom.mailbox("ann@demo.test", settings).await;
+    let mailing = postroom.mailing(mailbox, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
+    postroom.until_state(mailing, "failed").await;
+    // Nothing was synced then.
+    server.append("ann@demo.test", "Sent", &server.accepted()[0].raw).unwrap();
+    let mut settings = both_ways(&server);
+    settings["doubtPolicy"] = json!("hold");
+    let edit = json!({"data": {"type": "mailbox", "id": mailbox, "attributes": settings}});
+    postroom.client.patch(&format!("/api/v2/mailboxes/{mailbox}"), &edit).await.expect(200);
+    let delivered = postroom.until_state(mailing, "delivered").await;
+    assert_eq!((&delivered["errorReason"], server.accepted().len()), (&Value::Null, 1), "{delivered:#}");
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_sent_folder_is_asked_the_mailing_says_what_it_waits_for() {
     let (server, postroom) = (filing_server(false).await, Instance::start().await);
     server.script(Rule::new(Point::FinalReply, Act::Drop));

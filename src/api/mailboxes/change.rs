@@ -108,6 +108,14 @@ pub(super) struct Consequences {
     pub other_account: bool,
 }
 
+/// Whether it sends by other means: what became of copies says nothing any more.
+pub(super) fn sends_elsewhere(before: &Mailbox, after: &Mailbox) -> bool {
+    match (EffectiveSettings::of(before).send, EffectiveSettings::of(after).send) {
+        (Ok(old), Ok(new)) => old.endpoint != new.endpoint || old.username != new.username,
+        (old, new) => old.is_ok() != new.is_ok(),
+    }
+}
+
 pub(super) fn consequences(before: &Mailbox, after: &Mailbox, changes: &[(SecretField, SecretChange)]) -> Consequences {
     let (old, new) = (EffectiveSettings::of(before), EffectiveSettings::of(after));
     let other_account = match (&old.sync, &new.sync) {
@@ -128,5 +136,34 @@ pub(super) fn consequences(before: &Mailbox, after: &Mailbox, changes: &[(Secret
             || before.settings.sync_folders != after.settings.sync_folders
             || before.settings.email != after.settings.email,
         other_account: other_account || before.key() != after.key(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn mailbox(smtp_host: &str, user: &str, signature: &str) -> Mailbox {
+        serde_json::from_value(json!({
+            "id": 1, "user_id": 1, "creator_id": 1, "updater_id": 1, "created_at": "2026-01-01",
+            "updated_at": "2026-01-01", "settings": {
+                "email": "ann@demo.test", "smtpHost": smtp_host, "imapHost": "imap.demo.test", "username": user,
+                "emailSignature": signature,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn another_server_or_log_in_for_sending_says_nothing_about_copies_yet() {
+        let before = mailbox("smtp.demo.test", "ann", "Ann");
+        for (after, elsewhere) in [
+            (mailbox("smtp.demo.test", "ann", "Ann, on holiday"), false),
+            (mailbox("relay.demo.test", "ann", "Ann"), true),
+            (mailbox("smtp.demo.test", "bert", "Ann"), true),
+        ] {
+            assert_eq!(sends_elsewhere(&before, &after), elsewhere, "{:?}", after.settings);
+        }
     }
 }

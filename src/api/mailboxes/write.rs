@@ -1,7 +1,9 @@
 //! Creating and editing a mailbox.
 
 use super::actions::{blamed, live_test};
-use super::change::{Consequences, consequences, secret_changes, secrets_left_behind, set_reach};
+use super::change::{
+    Consequences, consequences, secret_changes, secrets_left_behind, sends_elsewhere, set_reach,
+};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
@@ -148,7 +150,7 @@ fn save(work: &mut Work, read: &Mailbox, wanted: &Mailbox, secrets: &Secrets) ->
         health.sync.pardoned(work.now());
         health.folder_troubles.clear();
     }
-    if other_account {
+    if other_account || sends_elsewhere(&before, wanted) {
         health.files_sent_copies = None;
         health.sent_copies_missed = 0;
     }

@@ -66,6 +66,7 @@ pub(super) async fn create(
         attempts: Vec::new(),
         doubt_resends: 0,
         stop_resends: 0,
+        stops: 0,
         doubted: None,
         doubt: None,
         sent_copy: None,

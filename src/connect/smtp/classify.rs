@@ -118,6 +118,11 @@ fn is_of_the_sender(enhanced: Option<(u8, u16, u16)>, reply: &Reply) -> bool {
         "not owned by sender",
     ];
     let text = reply.text().to_ascii_lowercase();
+    if matches!(enhanced, Some((_, 1, 1 | 2 | 3 | 6 | 10) | (_, 2, 1))) || text.contains("recipient address rejected") {
+        return false;
+    }
+    // What another server said to this one is of this one's doing.
+    let text = text.split(" said:").next().unwrap_or_default();
     matches!(enhanced, Some((_, 1, 7 | 8))) || WORDS.iter().any(|words| text.contains(words))
 }
 

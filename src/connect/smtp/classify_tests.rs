@@ -39,6 +39,13 @@ fn every_reply_has_its_kind_and_scope() {
         (RcptTo, "450 4.1.8 <ann@x.example>: Sender address rejected: Domain not found", Temporary, Scope::Mailbox),
         (RcptTo, "554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied", Permanent, Scope::Mailbox),
         (RcptTo, "550 Sender verify failed", Permanent, Scope::Mailbox),
+        (
+            RcptTo,
+            "550 5.1.1 <bob@x.example>: Recipient address rejected: undeliverable address: host mx.x.example said: 554 5.7.1 Client host rejected",
+            Permanent,
+            Scope::Recipient,
+        ),
+        (RcptTo, "450 4.4.0 host mx.x.example said: 554 Client host rejected", Temporary, Scope::Recipient),
         (RcptTo, "550 Relaying denied", Permanent, Scope::Mailbox),
         (RcptTo, "550 <bob@relay.example> is unknown here", Permanent, Scope::Recipient),
         (RcptTo, "550 5.1.7 No such sender", Permanent, Scope::Mailbox),

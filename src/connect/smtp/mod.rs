@@ -74,7 +74,8 @@ impl Default for Timeouts {
             mail_from: Duration::from_mins(5),
             rcpt_to: Duration::from_mins(5),
             envelope: Duration::from_mins(10),
-            per_recipient: Duration::from_secs(2),
+            // Some make each recipient wait on purpose.
+            per_recipient: Duration::from_secs(15),
             data: Duration::from_mins(2),
             data_block: Duration::from_mins(3),
             data_total: Duration::from_mins(30),

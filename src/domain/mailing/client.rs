@@ -137,6 +137,7 @@ impl Mailing {
             self.retry_count = 0;
             self.doubt_resends = 0;
             self.stop_resends = 0;
+            self.stops = 0;
             self.error_reason = None;
         }
         self.retry_at = None;

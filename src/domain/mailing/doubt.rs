@@ -1,6 +1,6 @@
 //! A mailing of which nobody knows whether the server has it: what is asked, and what follows from the answers.
 
-use super::{Mailing, Phase, Recipient};
+use super::{Mailing, Phase, Recipient, State, Trigger};
 use crate::domain::failure::Failure;
 use crate::domain::limits::Moment;
 use crate::domain::time::Timestamp;
@@ -134,9 +134,16 @@ impl Mailing {
             doubt.proved = true;
             doubt.next = doubt.next.min(now);
         }
-        if self.state.waits() && self.doubted.is_some() {
-            // It is not sent once more; there is nothing left to wait for.
+        if self.doubted.is_none() {
+            return;
+        }
+        // It is not sent once more: when it is taken up it counts as delivered. There is nothing left to wait for.
+        if self.state.waits() {
             self.due = self.due.map(|due| due.min(now));
+        } else if self.state == State::Failed && self.waiting().next().is_some() {
+            self.error_reason = None;
+            self.apply(Trigger::Queue, now);
+            self.due = Some(now);
         }
     }
 }

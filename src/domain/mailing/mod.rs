@@ -60,6 +60,9 @@ pub struct Mailing {
     /// How many times a stop of ours in the data phase was.
     #[serde(default)]
     pub stop_resends: u32,
+    /// How many times Postroom stopped while it was about to hand this over, or found afterwards that it had not.
+    #[serde(default)]
+    pub stops: u32,
     /// Nobody knows whether the server has the message, and it is being found out.
     #[serde(default)]
     pub doubt: Option<Doubt>,
