@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 
 /// How many mailboxes are visited at the same time.
 const VISITS: usize = 4;
-/// How many errands are looked at, and how many a visit takes along.
-const AHEAD: usize = 1000;
+/// How many errands are looked at, so that a mailbox with many does not hide those of others, and how many a visit takes
+/// along.
+const AHEAD: usize = 20_000;
 const PER_VISIT: usize = 100;
 /// After a look at the errands, changes are collected for this long.
 const CALM: Duration = Duration::from_millis(100);
@@ -30,9 +31,10 @@ pub(super) async fn run(parts: Arc<Parts>) {
     let mut events = parts.store.events();
     let (ended, mut returned) = mpsc::channel::<u64>(VISITS);
     let mut away: HashSet<u64> = HashSet::new();
+    let mut owners = HashMap::new();
     while !stopping.is_cancelled() {
         events.mark_unchanged();
-        let look = if away.len() < VISITS { look(&parts, &away) } else { Ok(Look::default()) };
+        let look = if away.len() < VISITS { look(&parts, &away, &mut owners) } else { Ok(Look::default()) };
         let look = look.unwrap_or_else(|error| {
             tracing::error!(%error, "the errands could not be read");
             Look { next: Some(parts.runtime.clock.now().plus(STORE_PAUSE)), ..Look::default() }
@@ -82,7 +84,8 @@ struct Look {
     next: Option<Timestamp>,
 }
 
-fn look(parts: &Parts, away: &HashSet<u64>) -> Result<Look, StoreError> {
+/// `owners` keeps the mailboxes of the mailings that were looked at before: each is read once.
+fn look(parts: &Parts, away: &HashSet<u64>, owners: &mut HashMap<u64, u64>) -> Result<Look, StoreError> {
     let moment = parts.store.moment();
     let now = moment.now;
     if moment.behind.is_some() {
@@ -90,23 +93,49 @@ fn look(parts: &Parts, away: &HashSet<u64>) -> Result<Look, StoreError> {
         return Ok(Look { next: Some(now.plus(STORE_PAUSE)), ..Look::default() });
     }
     let snapshot = parts.store.read()?;
+    let mut known = HashMap::new();
+    let look = plan(errands(&snapshot, AHEAD)?, now, away, |id| {
+        let owner = match owners.get(&id) {
+            Some(mailbox) => Some(*mailbox),
+            None => get::<Mailing>(&snapshot, id)?.map(|mailing| mailing.mailbox_id),
+        };
+        known.extend(owner.map(|mailbox| (id, mailbox)));
+        Ok(owner)
+    })?;
+    *owners = known;
+    Ok(look)
+}
+
+/// Whom to visit, and what for: of the errands in the order of their times those of as many mailboxes as may be visited.
+fn plan(
+    errands: Vec<(Timestamp, u64)>,
+    now: Timestamp,
+    away: &HashSet<u64>,
+    mut owner: impl FnMut(u64) -> Result<Option<u64>, StoreError>,
+) -> Result<Look, StoreError> {
+    let room = VISITS.saturating_sub(away.len());
     let (mut look, mut places) = (Look::default(), HashMap::new());
-    for (at, id) in errands(&snapshot, AHEAD)? {
+    for (at, id) in errands {
         if at > now {
             look.next = Some(at);
             break;
         }
-        let Some(mailing) = get::<Mailing>(&snapshot, id)? else { continue };
-        if away.contains(&mailing.mailbox_id) {
-            continue;
-        }
-        let place = *places.entry(mailing.mailbox_id).or_insert_with(|| {
-            look.due.push((mailing.mailbox_id, Vec::new()));
-            look.due.len() - 1
-        });
+        let Some(mailbox) = owner(id)?.filter(|mailbox| !away.contains(mailbox)) else { continue };
+        let place = match places.get(&mailbox) {
+            Some(place) => *place,
+            None if look.due.len() == room => continue,
+            None => {
+                look.due.push((mailbox, Vec::new()));
+                places.insert(mailbox, look.due.len() - 1);
+                look.due.len() - 1
+            }
+        };
         let mailings = &mut look.due[place].1;
         if mailings.len() < PER_VISIT {
             mailings.push(id);
+        }
+        if look.due.len() == room && look.due.iter().all(|(_, mailings)| mailings.len() == PER_VISIT) {
+            break;
         }
     }
     Ok(look)
@@ -128,4 +157,27 @@ async fn visit(parts: &Arc<Parts>, mailbox: u64, mailings: &[u64]) -> Result<(),
     }
     folder.close().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_millis(0).plus(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn a_mailbox_with_many_errands_hides_nobody_elses_and_who_waits_longest_comes_first() {
+        // 5,000 of mailbox 9, then one each of 8 down to 1; the last one's time has not come.
+        let mut errands: Vec<(Timestamp, u64)> = (0..5000).map(|id| (at(1), id)).collect();
+        errands.extend((0..8).map(|number| (at(2 + number), 5000 + number)));
+        let owner = |id: u64| Ok(Some(if id < 5000 { 9 } else { 8 - (id - 5000) }));
+        let look = plan(errands.clone(), at(8), &HashSet::from([9]), owner).unwrap();
+        let visited: Vec<u64> = look.due.iter().map(|(mailbox, _)| *mailbox).collect();
+        assert_eq!((visited, look.next), (vec![8, 7, 6], Some(at(9))));
+        let look = plan(errands, at(8), &HashSet::new(), owner).unwrap();
+        let shares: Vec<(u64, usize)> = look.due.iter().map(|(mailbox, mailings)| (*mailbox, mailings.len())).collect();
+        assert_eq!(shares, [(9, PER_VISIT), (8, 1), (7, 1), (6, 1)]);
+    }
 }

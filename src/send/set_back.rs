@@ -23,10 +23,7 @@ pub(super) async fn put_right(parts: &Parts, by: Duration) -> Result<(), StoreEr
         let later = errands_behind(&parts.store.read()?, place, AT_ONCE)?;
         let Some(last) = later.last() else { break };
         place = *last;
-        parts
-            .store
-            .write_patiently(move |work| later.iter().try_for_each(|(_, id)| errand(work, *id, by)))
-            .await?;
+        parts.store.write_patiently(move |work| later.iter().try_for_each(|(_, id)| errand(work, *id, by))).await?;
     }
     let mailboxes = due_heads(&parts.store.read()?)?;
     for (mailbox, _) in mailboxes {

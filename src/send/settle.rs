@@ -73,7 +73,9 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     let refused = take_refusals(work, &mut mailing, &report.refused)?;
     // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
     let has_limits = mailbox.is_some();
-    let slot = if has_limits && matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. })) {
+    let slot = if has_limits
+        && matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. }))
+    {
         Some(work.spend_slot(mailing.mailbox_id, mailing.id)?)
     } else {
         work.free_slot(mailing.mailbox_id, mailing.id)?;

@@ -267,7 +267,8 @@ async fn a_fault_of_our_own_costs_neither_a_retry_nor_the_mailbox() {
 
 #[tokio::test]
 async fn an_alias_that_is_refused_at_any_stage_concerns_no_other_mailing() {
-    let refused_at = |stage| failure(FailureKind::Permanent, Scope::Mailbox, stage, 553, "5.7.1 Sender address rejected");
+    let refused_at =
+        |stage| failure(FailureKind::Permanent, Scope::Mailbox, stage, 553, "5.7.1 Sender address rejected");
     for stage in [Stage::MailFrom, Stage::RcptTo] {
         let (store, clock) = store().await;
         let id = mailing(&store, json!({})).await;

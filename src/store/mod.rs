@@ -55,7 +55,9 @@ pub use idempotency::{FirstAnswer, first_answer};
 pub use link_keys::link_keys;
 pub use mail_aliases::{alias_by_email, aliases_of};
 pub use mailboxes::{SecretChange, deleted_mailboxes, mailbox_by_email, mailboxes_with_status, open_secret, status};
-pub use mailings::{content, due_head, due_heads, errands, errands_behind, mailing_by_message_id, waiting_behind, waiting_mailings};
+pub use mailings::{
+    content, due_head, due_heads, errands, errands_behind, mailing_by_message_id, waiting_behind, waiting_mailings,
+};
 pub use messages::{message_by_identity, raw, raw_chunk, raw_size};
 pub use org_settings::org_settings;
 pub use places::{

@@ -1,9 +1,7 @@
 //! Creating and editing a mailbox.
 
 use super::actions::{blamed, live_test};
-use super::change::{
-    Consequences, consequences, secret_changes, secrets_left_behind, sends_elsewhere, set_reach,
-};
+use super::change::{Consequences, consequences, secret_changes, secrets_left_behind, sends_elsewhere, set_reach};
 use crate::api::Api;
 use crate::api::caller::Caller;
 use crate::api::failure::Refusal;
