@@ -14,7 +14,7 @@ const STACK: usize = 64 * 1024 * 1024;
 /// The width of derived text, in columns.
 const WIDTH: usize = 76;
 
-/// The text of an HTML body for the text/plain part: wrapped at 76 columns, links as footnotes. Bounded (the first MiB)
+/// The text of an HTML body for the text/plain part: wrapped at 76 columns between words, links as footnotes. Bounded (the first MiB)
 /// and total: HTML that no tree should be built of is read without one.
 pub fn text_from_html(html: &str) -> String {
     let html = text::cut(html, HTML_LIMIT);
@@ -52,7 +52,63 @@ fn contained<T: Send>(html: &str, work: impl FnOnce() -> T + Send) -> Option<T> 
     if tame::may_be_deep(html) { contain_deep(STACK, work).ok() } else { contain_blocking(work).ok() }
 }
 
+/// Lays out HTML without breaking words: what a person copies out of a text is whole.
 fn render(html: &str, footnotes: bool) -> Option<String> {
+    for room in [WIDTH - 16, 0] {
+        let Some((html, words)) = set_aside(html, room) else { break };
+        if let Some(text) = wrapped(&html, footnotes).and_then(|text| put_back(&text, &words)) {
+            return Some(text);
+        }
+    }
+    wrapped(html, footnotes)
+}
+
+/// Marks the beginning, the end and the inside of what stands for a long word: for private use, a column wide each.
+const STAND_IN: [char; 3] = ['\u{E000}', '\u{E001}', '\u{E002}'];
+/// Words of up to so many octets are short enough to be wrapped as they are, wherever they stand.
+const LONG: usize = 40;
+
+/// The HTML with long words (addresses, tokens) replaced by something as wide as they are, but no wider than `room`
+/// columns; `None` where there are none, or it could be mistaken. Text of scripts that need no spaces is no long word.
+fn set_aside(html: &str, room: usize) -> Option<(String, Vec<String>)> {
+    if html.contains(STAND_IN) {
+        return None;
+    }
+    let (mut out, mut words, mut copied) = (String::with_capacity(html.len()), Vec::new(), 0);
+    for token in markup::Scanner::of(html) {
+        let markup::Token::Text(text) = token else { continue };
+        for word in text.split_ascii_whitespace().filter(|word| word.len() > LONG && word.is_ascii()) {
+            let at = word.as_ptr().addr() - html.as_ptr().addr();
+            let number = words.len().to_string();
+            out.push_str(&html[copied..at]);
+            out.push(STAND_IN[0]);
+            out.push_str(&number);
+            out.extend(std::iter::repeat_n(STAND_IN[2], word.len().min(room).saturating_sub(number.len() + 2)));
+            out.push(STAND_IN[1]);
+            copied = at + word.len();
+            words.push(markup::decoded(word));
+        }
+    }
+    out.push_str(&html[copied..]);
+    (!words.is_empty()).then_some((out, words))
+}
+
+/// The text with the words in their places; `None` where one of them was broken all the same.
+fn put_back(text: &str, words: &[String]) -> Option<String> {
+    let (mut out, mut found) = (String::with_capacity(text.len()), 0);
+    let mut parts = text.split(STAND_IN[0]);
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (number, rest) = part.split_once(STAND_IN[1])?;
+        let number: usize = number.trim_end_matches(STAND_IN[2]).parse().ok()?;
+        out.push_str(words.get(number)?);
+        out.push_str(rest);
+        found += 1;
+    }
+    (found > 0 && !out.contains(STAND_IN)).then_some(out)
+}
+
+fn wrapped(html: &str, footnotes: bool) -> Option<String> {
     html2text::config::plain()
         .no_table_borders()
         .no_link_wrapping()
@@ -151,6 +207,34 @@ mod tests {
         assert!(text.contains("Hi") && text.contains("Dear") && text.contains("https://example.org/x"), "{text}");
         let text = text_from_html(&format!("<p>{}</p>", "word ".repeat(100)));
         assert!(text.lines().count() > 5 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn long_words_are_not_broken_and_lines_are_wrapped_before_them() {
+        let url = format!("https://app.example.com/reset?token={}", "a1".repeat(60));
+        let written = url.replace('?', "?x=1&amp;");
+        let read = url.replace('?', "?x=1&");
+        let words = "some words before it ".repeat(4);
+        for html in [
+            format!("<p>{words}<b>{written}</b> and after</p>"),
+            format!("<blockquote><blockquote><ul><li>{words}{written}</li></ul></blockquote></blockquote>"),
+            format!("<table><tr><td>{words}</td><td>{written}</td></tr></table>"),
+            format!("<pre>{written}</pre>"),
+            format!("{}{written}{}", "<blockquote>".repeat(12), "</blockquote>".repeat(12)),
+        ] {
+            let text = text_from_html(&html);
+            assert!(text.contains(&read), "{html}: {text}");
+            let others = text.lines().filter(|line| !line.contains("token"));
+            assert!(others.clone().all(|line| line.len() <= WIDTH), "{text}");
+        }
+        // Its target stays a footnote, and a text without spaces is wrapped.
+        let text = text_from_html(&format!("<a href=\"{written}\">{written}</a>"));
+        assert_eq!(text.matches(&read).count(), 2, "{text}");
+        let text = text_from_html(&format!("<p>{}</p>", "漢字".repeat(100)));
+        assert!(text.lines().count() > 4, "{text}");
+        // What looks like a stand-in is left alone.
+        let odd = format!("<p>\u{E000}0\u{E001} {url}</p>");
+        assert!(text_from_html(&odd).contains('\u{E000}'));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) struct Scanner<'a> {
     rest: &'a str,
     /// Foreign content (`svg`, `math`) has begun: there a style or a title holds markup.
     is_foreign: bool,
+    /// What was read last has no end.
+    is_open: bool,
 }
 
 /// Where in a tag, behind its name.
@@ -38,7 +40,7 @@ const RAW: [&str; 9] = ["script", "style", "title", "textarea", "xmp", "iframe",
 
 impl<'a> Scanner<'a> {
     pub(super) fn of(html: &'a str) -> Self {
-        Self { rest: html, is_foreign: false }
+        Self { rest: html, is_foreign: false, is_open: false }
     }
 }
 
@@ -88,6 +90,7 @@ impl<'a> Scanner<'a> {
         let name = markup[..name_end].to_ascii_lowercase();
         let mut attributes = 0;
         let mut end = markup.len();
+        self.is_open = true;
         let mut place = InTag::Before;
         for (at, byte) in markup.bytes().enumerate().skip(name_end) {
             let is_space = byte.is_ascii_whitespace();
@@ -96,6 +99,7 @@ impl<'a> Scanner<'a> {
                 (InTag::Quoted(_), _) => InTag::Before,
                 (_, b'>') => {
                     end = at + 1;
+                    self.is_open = false;
                     break;
                 }
                 (InTag::Before | InTag::Name | InTag::AfterName, b'/') => InTag::Before,
@@ -117,9 +121,31 @@ impl<'a> Scanner<'a> {
         self.is_foreign |= !closing && matches!(name.as_str(), "svg" | "math");
         if !closing && !self.is_foreign && RAW.contains(&name.as_str()) {
             self.rest = from_closing_tag(self.rest, &name);
+            self.is_open |= self.rest.is_empty();
         }
         Token::Tag { name, closing, attributes }
     }
+}
+
+/// Where a comment, a tag or an element whose content is no markup begins that has no end: whatever follows is part of it,
+/// and nobody sees it. A comment at the very end counts as well.
+pub(super) fn swallowing(html: &str) -> Option<usize> {
+    let mut scanner = Scanner::of(html);
+    loop {
+        let at = html.len() - scanner.rest.len();
+        let token = scanner.next();
+        if scanner.is_open || (token.is_none() && at < html.len()) {
+            return Some(at);
+        }
+        token?;
+    }
+}
+
+/// The text of HTML text, entities decoded.
+pub(super) fn decoded(text: &str) -> String {
+    let mut out = String::new();
+    push_text(&mut out, text);
+    out
 }
 
 /// What follows a comment's end (`-->`, `--!>`, or at once `>` or `->`).
@@ -245,6 +271,34 @@ fn push_text(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_end_swallows_what_follows() {
+        for (before, open) in [
+            ("<p>a</p>", "<!-- b"),
+            ("a", "<!-- b > c"),
+            ("a<b>", "<style>p {}"),
+            ("", "<title>x"),
+            ("a ", "<textarea>x</b>"),
+            ("a", "<a href=\"x>b</a>"),
+            ("a", "<b"),
+            ("a<!-- b -->c", "<!--"),
+        ] {
+            assert_eq!(swallowing(&format!("{before}{open}")), Some(before.len()), "{before}{open}");
+        }
+        for whole in [
+            "",
+            "a",
+            "<p>a</p>",
+            "a<!-- b -->c",
+            "<style>p {}</style>",
+            "<a href='x>y'>b</a>",
+            "1 < 2",
+            "<title>x</title>",
+        ] {
+            assert_eq!(swallowing(whole), None, "{whole}");
+        }
+    }
 
     #[test]
     fn html_reads_as_lines_of_text() {

@@ -164,12 +164,14 @@ pub fn rewrite_links(html: &str, mut replace: impl FnMut(&str) -> Option<String>
 /// The HTML with `block` below what was written and above what is quoted at the end, if anything is.
 pub fn html_with_signature(html: &str, block: &str) -> String {
     let place = quotation(html).unwrap_or_else(|| end_of_body(html));
+    let place = markup::swallowing(html).map_or(place, |open| open.min(place));
     format!("{}\n<br>\n{block}{}", &html[..place], &html[place..])
 }
 
 /// The HTML with `block` as the last thing of its body.
 pub fn html_with_last(html: &str, block: &str) -> String {
-    let place = end_of_body(html);
+    let end = end_of_body(html);
+    let place = markup::swallowing(html).map_or(end, |open| open.min(end));
     format!("{}{block}{}", &html[..place], &html[place..])
 }
 
