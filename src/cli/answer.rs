@@ -100,6 +100,8 @@ fn describe(error: &Value) -> String {
     let said = error["detail"].as_str().or_else(|| error["title"].as_str()).unwrap_or("The server gave no reason.");
     let source = &error["source"];
     let place = ["pointer", "parameter", "header"].into_iter().find_map(|member| source[member].as_str());
+    // An empty pointer is the body as a whole.
+    let place = place.filter(|place| !place.is_empty());
     let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
     format!("{said}{place}{}", stages(&error["meta"]["stages"]))
 }

@@ -6,6 +6,7 @@ use super::input;
 use super::listing::Listing;
 use super::output::{Output, write_on, write_out};
 use super::session::{PAGE, Session};
+use crate::domain::suppression_list::Parts;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -105,24 +106,46 @@ async fn find(session: &Session, address: &str) -> Result<String, Failure> {
     }
 }
 
+/// Sends a list in as many parts as it takes; what is told of a line is told of the line of the file.
 async fn import(file: &std::path::Path, session: &Session, output: Output) -> Result<(), Failure> {
-    let list = input::text(file)?.into_bytes();
-    let answer = session.ask_as("POST", "/api/v2/suppressions/import", "text/csv", Some(list)).await?;
-    if let Some(failure) = refused(&answer) {
-        return Err(failure);
+    let list = input::list(file)?;
+    let (mut added, mut known, mut rejected) = (0, 0, Vec::new());
+    for part in Parts::of(&list).map_err(Failure::failed)? {
+        let body = Some(part.text.clone().into_bytes());
+        let answer = session.ask_as("POST", "/api/v2/suppressions/import", "text/csv", body).await?;
+        if let Some(failure) = refused(&answer) {
+            return Err(broken_off(failure, added, part.line_of_list(2)));
+        }
+        let done = Document::read(&answer.body)?;
+        let meta = &done.0["meta"];
+        added += meta["added"].as_u64().unwrap_or(0);
+        known += meta["known"].as_u64().unwrap_or(0);
+        for bad in meta["rejectedLines"].as_array().into_iter().flatten() {
+            let line = bad["line"].as_u64().and_then(|line| usize::try_from(line).ok()).unwrap_or_default();
+            rejected.push(json!({"line": part.line_of_list(line), "detail": bad["detail"]}));
+        }
     }
-    let done = Document::read(&answer.body)?;
-    let meta = &done.0["meta"];
-    let number = |name: &str| meta[name].as_u64().unwrap_or(0);
-    let text = || format!("{} addresses were added, {} were suppressed already.", number("added"), number("known"));
-    output.show(|| done.0.clone(), || number("added").to_string(), text)?;
-    let rejected = number("rejected");
-    if rejected == 0 {
+    let meta = json!({"added": added, "known": known, "rejected": rejected.len(), "rejectedLines": rejected});
+    let text = || format!("{added} addresses were added, {known} were suppressed already.");
+    output.show(|| json!({"meta": meta}), || added.to_string(), text)?;
+    if rejected.is_empty() {
         return Ok(());
     }
-    let mut text = format!("{rejected} lines could not be taken:");
-    for line in meta["rejectedLines"].as_array().into_iter().flatten() {
+    let mut text = format!("{} lines could not be taken:", rejected.len());
+    for line in &rejected {
         let _ = write!(text, "\n  line {}: {}", line["line"], cell(&line["detail"]));
     }
     Err(Failure::new(Exit::Partly, text))
+}
+
+/// Why an import ended, and what of it is done: the parts before stay.
+fn broken_off(failure: Failure, added: u64, line: usize) -> Failure {
+    if added == 0 {
+        return failure;
+    }
+    let text = format!(
+        "{}\nUp to line {line} of the list, {added} addresses were added. To import it all again does no harm.",
+        failure.text
+    );
+    Failure { text, exit: Exit::Partly }
 }

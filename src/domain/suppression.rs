@@ -7,13 +7,16 @@ use super::resource::{Attribute as A, Form, Preset, Relationship as R, Resource}
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// How long a note may be, in characters: with it a suppression is still one line of an export that an import takes.
+pub const NOTE_LENGTH: usize = 1_000;
+
 pub static RESOURCE: Resource = Resource {
     name: "suppression",
     plural: "suppressions",
     attributes: &[
         A::time("createdAt", "Since when the address is not mailed.").read_only().listed(),
         A::text("email", 255, "The address; unique, whatever its case.").form(Form::Email).required().listed(),
-        A::long_text("note", "Whatever people want to remember about it."),
+        A::text("note", NOTE_LENGTH, "Whatever people want to remember about it."),
         A::text("reason", 255, "unsubscribe, hardBounce, complaint or manual.")
             .form(Form::OneOf(Reason::NAMES))
             .preset(Preset::Text("manual"))

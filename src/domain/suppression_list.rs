@@ -1,7 +1,10 @@
 //! Suppression lists as CSV (RFC 4180): what is exported reads back the same, and no spreadsheet runs a cell of it.
 
+mod parts;
+
 use super::address::Address;
-use super::suppression::{Reason, Suppression};
+use super::suppression::{NOTE_LENGTH, Reason, Suppression};
+pub use parts::{Part, Parts};
 use std::fmt::Write as _;
 
 /// How many records one import takes.
@@ -36,11 +39,10 @@ pub struct Import {
 /// Reads a list: a heading with `email` and, if they are there, `reason` and `note` among its columns, or addresses alone
 /// in the first column. Each bad line is told with its number, and takes no other along. An error: the list as a whole.
 pub fn read(text: &str) -> Result<Import, String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut records = Records { rest: text, line: 1, separator: separator(text) }
+    let mut records = records(text)
         .filter(|record| !matches!(record, Ok((_, cells)) if cells.iter().all(|cell| cell.trim().is_empty())))
         .peekable();
-    let mut columns = Columns { email: 0, reason: None, note: None };
+    let mut columns = Columns::default();
     if let Some(Ok((_, cells))) = records.peek()
         && !cells.iter().any(|cell| cell.contains('@'))
     {
@@ -50,7 +52,10 @@ pub fn read(text: &str) -> Result<Import, String> {
     let mut import = Import::default();
     for record in records {
         if import.rows.len() + import.bad.len() == RECORDS {
-            return Err(format!("The list has more than {RECORDS} records; nothing was imported. Split it."));
+            return Err(format!(
+                "The list has more than {RECORDS} records; nothing was imported. Send it in several requests, each with \
+                 its heading, or import it with postroom suppression import, which does so."
+            ));
         }
         match record.and_then(|(line, cells)| columns.row(line, &cells)) {
             Ok(row) => import.rows.push(row),
@@ -60,6 +65,13 @@ pub fn read(text: &str) -> Result<Import, String> {
     Ok(import)
 }
 
+fn records(text: &str) -> Records<'_> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Records { rest: text, line: 1, separator: separator(text) }
+}
+
+/// Where in a line things stand; by default as in a list without a heading.
+#[derive(Default)]
 struct Columns {
     email: usize,
     reason: Option<usize>,
@@ -77,6 +89,16 @@ impl Columns {
         Ok(Self { email, reason: column(&["reason"]), note: column(&["note"]) })
     }
 
+    /// What a heading says of this column; nothing of one that is not read.
+    fn name(&self, at: usize) -> &'static str {
+        match at {
+            at if at == self.email => "email",
+            at if self.reason == Some(at) => "reason",
+            at if self.note == Some(at) => "note",
+            _ => "",
+        }
+    }
+
     fn row(&self, line: usize, cells: &[String]) -> Result<Row, BadLine> {
         let bad = |why: String| BadLine { line, why };
         let cell = |at: Option<usize>| {
@@ -91,7 +113,8 @@ impl Columns {
             Some(name) => Reason::from_name(name)
                 .ok_or_else(|| bad("The reason is none of unsubscribe, hardBounce, complaint and manual.".into()))?,
         };
-        let note = cell(self.note).map(|note| note.chars().filter(|letter| *letter != '\0').take(1024).collect());
+        let note =
+            cell(self.note).map(|note| note.chars().filter(|letter| *letter != '\0').take(NOTE_LENGTH).collect());
         Ok(Row { line, email: email.to_owned(), reason, note })
     }
 }
@@ -121,6 +144,7 @@ fn separator(text: &str) -> char {
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
 /// Records of CSV with the line each starts on. A line ends with LF, CRLF or a CR alone.
+#[derive(Clone)]
 struct Records<'t> {
     rest: &'t str,
     line: usize,
@@ -192,17 +216,12 @@ impl Records<'_> {
     }
 }
 
-/// One line of an export.
+/// One line of an export, which an import takes whatever the note: those of before may be longer than one may be now.
 pub fn line(suppression: &Suppression) -> String {
     let mut line = String::new();
+    let note: String = suppression.note.iter().flat_map(|note| note.chars()).take(NOTE_LENGTH).collect();
     let created_at = suppression.created_at.to_string();
-    let cells = [
-        suppression.email.as_str(),
-        suppression.reason.name(),
-        suppression.note.as_deref().unwrap_or_default(),
-        &suppression.source,
-        &created_at,
-    ];
+    let cells = [suppression.email.as_str(), suppression.reason.name(), &note, &suppression.source, &created_at];
     for (number, cell) in cells.into_iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };
         let cell = guarded(cell);
@@ -288,6 +307,15 @@ mod tests {
             line(&suppression),
             "'=cmd|x@x.example,manual,\"'@SUM(A1), \"\"x\"\"\",api,1970-01-01T00:00:00.000Z\r\n"
         );
+    }
+
+    #[test]
+    fn whatever_the_note_the_address_comes_back() {
+        let mut suppression = Suppression::new("a@x.example", Reason::Manual, "api", Timestamp::default());
+        suppression.note = Some("\u{10000}\"".repeat(RECORD_LIMIT));
+        let import = read(&format!("{HEADING}{}", line(&suppression))).unwrap();
+        assert_eq!((import.rows.len(), import.bad), (1, vec![]));
+        assert_eq!(import.rows[0].note.as_ref().map(|note| note.chars().count()), Some(NOTE_LENGTH));
     }
 
     proptest! {

@@ -53,9 +53,9 @@ impl FromRequest for JsonApiBody {
             // A body that says it is too large is not read at all.
             let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
             if announced.is_some_and(|octets: u64| octets > limit as u64) {
-                return Err(ApiError::too_large(limit));
+                return Err(ApiError::too_large(limit, ""));
             }
-            let bytes = tokio::time::timeout(PATIENCE, read(payload, limit)).await;
+            let bytes = tokio::time::timeout(PATIENCE, read(payload, limit, "")).await;
             let bytes = bytes.map_err(|_| ApiError::too_slow())??;
             if bytes.is_empty() {
                 return Err(ApiError::malformed_body("The request has no body; a JSON:API document is needed."));
@@ -94,7 +94,8 @@ impl FromRequest for TextBody {
         let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_owned();
         let payload = payload.take();
         Box::pin(async move {
-            let bytes = tokio::time::timeout(PATIENCE, read(payload, TEXT_LIMIT)).await;
+            let bytes =
+                tokio::time::timeout(PATIENCE, read(payload, TEXT_LIMIT, " Send it in several requests.")).await;
             let text = String::from_utf8(bytes.map_err(|_| ApiError::too_slow())??);
             let text = text.map_err(|_| ApiError::malformed_body("The body is not UTF-8 text."))?;
             Ok(Self { text, media_type })
@@ -102,12 +103,12 @@ impl FromRequest for TextBody {
     }
 }
 
-async fn read(mut payload: Payload, limit: usize) -> Result<Vec<u8>, ApiError> {
+async fn read(mut payload: Payload, limit: usize, advice: &str) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| ApiError::malformed_body("The request's body broke off."))?;
         if bytes.len() + chunk.len() > limit {
-            return Err(ApiError::too_large(limit));
+            return Err(ApiError::too_large(limit, advice));
         }
         bytes.extend_from_slice(&chunk);
     }

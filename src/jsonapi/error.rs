@@ -253,8 +253,8 @@ impl ApiError {
     }
 
     /// 413, with the limit in octets.
-    pub fn too_large(limit: usize) -> Self {
-        let detail = format!("The request's body is larger than {limit} octets.");
+    pub fn too_large(limit: usize, advice: &str) -> Self {
+        let detail = format!("The request's body is larger than {limit} octets.{advice}");
         ErrorObject::new(StatusCode::PAYLOAD_TOO_LARGE, "payloadTooLarge", "Payload Too Large", detail).into()
     }
 

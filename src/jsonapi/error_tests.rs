@@ -48,7 +48,7 @@ fn each_refusal_has_its_status_its_code_and_its_headers() {
         (ApiError::method_not_allowed(&["GET", "POST"]), 405, "methodNotAllowed", Some("allow")),
         (ApiError::conflict("No."), 409, "conflict", None),
         (ApiError::precondition_failed(), 412, "preconditionFailed", None),
-        (ApiError::too_large(9), 413, "payloadTooLarge", None),
+        (ApiError::too_large(9, ""), 413, "payloadTooLarge", None),
         (ApiError::unsupported_media_type("No."), 415, "unsupportedMediaType", None),
         (ApiError::rate_limited(second), 429, "rateLimitExceeded", Some("retry-after")),
         (ApiError::internal(), 500, "internalServerError", None),

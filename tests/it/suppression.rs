@@ -73,6 +73,12 @@ async fn a_list_comes_in_with_its_bad_lines_told_and_goes_out_as_it_came() {
     let many = (0..2500).map(|number| format!("n{number}@x.example")).collect::<Vec<_>>().join("\n");
     assert_eq!(import(&postroom, &many).await.expect(200).json["meta"]["added"], 2500);
     assert_eq!(postroom.client.get_raw("/api/v2/suppressions/export").await.matches("@x.example").count(), 2502);
+    let long =
+        json!({"data": {"type": "suppression", "attributes": {"email": "l@x.example", "note": "x".repeat(1001)}}});
+    let refused = postroom.client.post("/api/v2/suppressions", &long).await.expect(422);
+    assert_eq!(refused.blamed(), Some("/data/attributes/note"));
+    let refused = import(&postroom, &"a@x.example,".repeat(800_000)).await.expect(413);
+    assert!(refused.json["errors"][0]["detail"].as_str().unwrap().contains("in several requests"), "{refused:?}");
     // A page that brings messages along is as short as one of messages.
     for (query, length) in [("", 1000), ("&include=message", 50), ("&include=message&fields[message]=subject", 1000)] {
         let page = postroom.client.get(&format!("/api/v2/suppressions?page[size]=1000{query}")).await.expect(200);
@@ -240,6 +246,23 @@ fn the_command_line_lists_adds_removes_imports_and_exports() {
     let ids: HashSet<u64> = all["data"].as_array().unwrap().iter().filter_map(|one| one["id"].as_u64()).collect();
     assert_eq!((ids.len(), all["data"].as_array().unwrap().len()), (2501, 2501));
     assert_eq!(home.run(&["suppression", "list"], "").ok().lines().count(), 2502);
+}
+
+#[test]
+fn the_command_line_imports_a_list_that_no_request_takes() {
+    let home = Home::new();
+    home.run(&["setup", "--email", "ann@example.org"], "").ok();
+    let _server = Server::start(&home);
+    let long = "x".repeat(900);
+    let mut list = "note,email\n".to_owned();
+    list.extend((0..1500).map(|number| format!("\"{long}\n\",n{number}@x.example\n")));
+    list.push_str("no,body\nlast,last@x.example\n");
+    let imported = home.run(&["suppression", "import", "-"], &list);
+    assert_eq!(imported.code, Some(3), "{imported:#?}");
+    assert!(imported.stdout.contains("1501 addresses were added, 0 were suppressed already"), "{imported:#?}");
+    assert!(imported.stderr.contains("line 3002:"), "{imported:#?}");
+    let refused = home.run(&["suppression", "import", "-"], "name\nx\n");
+    assert!(refused.stderr.contains("column named email") && !refused.stderr.contains("()"), "{refused:#?}");
 }
 
 #[test]

@@ -204,7 +204,7 @@ async fn finish(
 }
 
 fn too_large(api: &Api) -> ApiError {
-    ApiError::too_large(usize::try_from(api.attachment_size).unwrap_or(usize::MAX))
+    ApiError::too_large(usize::try_from(api.attachment_size).unwrap_or(usize::MAX), "")
 }
 
 /// Octets on their way into the store: never more than a chunk in memory.
