@@ -18,7 +18,8 @@ pub(super) fn texts(values: &Map<String, Value>, content: &mut Content, problems
         }
     };
     let templates = content.templates.take();
-    let filled_in = given.as_ref().is_some_and(|variables| !variables.is_empty());
+    // None at all are as good as some: what is missing is said before anything is queued.
+    let filled_in = matches!(values.get("variables"), Some(Value::Object(_)));
     if filled_in {
         // A text that was written back as it showed is still the template that it was made of.
         let template = |name: &str, shown: &Option<String>, source: Option<&Option<String>>| {
@@ -95,9 +96,18 @@ mod tests {
     #[test]
     fn braces_without_variables_are_just_braces() {
         let mut content = Content::default();
-        assert!(write(&mut content, &json!({"subject": "{{a}} {% b %}", "variables": {}})).is_empty());
+        assert!(write(&mut content, &json!({"subject": "{{a}} {% b %}", "variables": null})).is_empty());
         assert_eq!(content.subject.as_deref(), Some("{{a}} {% b %}"));
         assert_eq!(content.templates, None);
+    }
+
+    #[test]
+    fn no_variables_at_all_miss_what_a_text_uses() {
+        let mut content = Content::default();
+        assert_eq!(write(&mut content, &json!({"subject": "Hi {{a}}", "variables": {}})).len(), 1);
+        let mut content = Content::default();
+        assert!(write(&mut content, &json!({"subject": "Hi {{a}}", "variables": {"a": "Ann"}})).is_empty());
+        assert_eq!(write(&mut content, &json!({"variables": {}})).len(), 1);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Shows for Mailing {
             "trackOpens": self.track_opens,
             "unsubscribedAt": self.unsubscribed_at,
             "updatedAt": self.updated_at,
-            "variables": content.variables,
+            "variables": content.templates.as_ref().map(|_| &content.variables),
         });
         let mut shown = shown.as_object_mut().map(std::mem::take).unwrap_or_default();
         shown.insert("delayReason".to_owned(), json!(delay.reason));

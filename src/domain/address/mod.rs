@@ -3,6 +3,7 @@
 mod person;
 pub use person::Person;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 use md5::{Digest, Md5};
@@ -124,12 +125,33 @@ impl Address {
         !self.local_part().is_ascii()
     }
 
-    /// What is equal for two spellings of one address: case folded, needless quotes dropped, the domain in A-labels.
+    /// What is equal for two spellings of one address: case folded, accents composed (NFC), needless quotes and
+    /// backslashes dropped (RFC 5321 §4.1.2), the domain in A-labels.
     pub fn key(&self) -> String {
         let local = self.local_part();
-        let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inner| is_dot_atom(inner));
-        format!("{}@{}", inner.unwrap_or(local).to_lowercase(), self.domain_ascii)
+        let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(unescaped);
+        let local = match inner {
+            Some(inner) if is_dot_atom(&inner) => inner,
+            Some(inner) => format!("\"{}\"", inner.replace('\\', "\\\\").replace('"', "\\\"")),
+            None => local.to_owned(),
+        };
+        let local = local.to_lowercase();
+        if local.is_ascii() {
+            return format!("{local}@{}", self.domain_ascii);
+        }
+        let composed = const { ComposingNormalizerBorrowed::new_nfc() }.normalize(&local);
+        format!("{composed}@{}", self.domain_ascii)
     }
+}
+
+/// What a quoted string says.
+fn unescaped(quoted: &str) -> String {
+    let mut out = String::with_capacity(quoted.len());
+    let mut letters = quoted.chars();
+    while let Some(letter) = letters.next() {
+        out.push(if letter == '\\' { letters.next().unwrap_or(letter) } else { letter });
+    }
+    out
 }
 
 fn check_local(local: &str) -> Result<(), AddressProblem> {
@@ -340,6 +362,27 @@ mod tests {
                 prop_assert_eq!(Address::parse(&address.ascii()).unwrap().key(), address.key());
             }
             let _ = md5_hash(&text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod key_tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_address_have_one_key() {
+        for (one, other) in [
+            ("\u{e4}rger@example.org", "a\u{308}rger@example.org"),
+            ("\u{c4}RGER@example.org", "\u{e4}rger@EXAMPLE.org"),
+            ("ann@example.org", "\"ann\"@example.org"),
+            ("ann@example.org", "\"a\\n\\n\"@example.org"),
+            ("\"a b\"@example.org", "\"a\\ b\"@example.org"),
+        ] {
+            assert_eq!(Address::parse(one).unwrap().key(), Address::parse(other).unwrap().key(), "{one} {other}");
+        }
+        for (one, other) in [("ann@example.org", "anna@example.org"), ("\"a b\"@example.org", "ab@example.org")] {
+            assert_ne!(Address::parse(one).unwrap().key(), Address::parse(other).unwrap().key(), "{one} {other}");
         }
     }
 }
