@@ -97,7 +97,11 @@ async fn attached(path: &Path, session: &Session) -> Result<Value, Failure> {
         return Err(failed("it is a directory".to_owned()));
     }
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("filename", name).finish();
-    let uploaded = session.upload(&format!("/api/v2/attachments?{query}"), media_type(name), file).await?;
+    let uploaded = session.upload(&format!("/api/v2/attachments?{query}"), media_type(name), file).await;
+    let uploaded = uploaded.map_err(|failure| Failure {
+        text: format!("{} cannot be attached: {}", path.display(), failure.text),
+        ..failure
+    })?;
     Ok(json!({"type": "attachment", "id": uploaded.record().id()}))
 }
 
@@ -145,6 +149,10 @@ pub async fn run(send: &Send, session: &Session, output: Output) -> Result<(), F
         (None, _) => Ok(()),
         (_, "failed" | "bounced") => Err(Failure::failed("")),
         (_, state) if has_left(state) => partly(record),
+        (_, "delivering") => Err(Failure::failed(format!(
+            "It is being handed over at this moment. What became of it: postroom queue show {}",
+            record.id()
+        ))),
         _ => Err(Failure::failed("It has not left yet; it stays in the queue.")),
     }
 }

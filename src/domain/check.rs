@@ -95,8 +95,8 @@ pub fn check_value(attribute: &Attribute, value: &Value) -> Result<Value, Proble
         }
         Kind::Time => {
             let text = value.as_str().ok_or_else(|| refuse("a date and time as a string"))?;
-            let time = Timestamp::parse(text)
-                .ok_or_else(|| refuse("an RFC 3339 date and time such as 2026-07-08T18:40:47.000Z"))?;
+            let wrong = || Problem::attribute(name, format!("{name} must be {}.", Timestamp::expected_of(text)));
+            let time = Timestamp::parse(text).ok_or_else(wrong)?;
             Ok(time.to_string().into())
         }
         Kind::Text { max } => {
@@ -113,8 +113,10 @@ pub fn check_value(attribute: &Attribute, value: &Value) -> Result<Value, Proble
                 .with_code(ProblemCode::TooLong));
             }
             list.iter()
-                .map(|item| {
-                    let item = item.as_str().ok_or_else(|| refuse("a list of strings"))?;
+                .enumerate()
+                .map(|(at, item)| {
+                    let other = || format!("{name} must be a list of strings; entry {} is {}.", at + 1, shape(item));
+                    let item = item.as_str().ok_or_else(|| Problem::attribute(name, other()))?;
                     text(attribute, item, Some(max))
                 })
                 .collect()
@@ -125,10 +127,10 @@ pub fn check_value(attribute: &Attribute, value: &Value) -> Result<Value, Proble
             _ => Err(refuse("a string or an object")),
         },
         Kind::Structure => {
-            if value.is_object() || value.is_array() {
+            if value.is_object() {
                 Ok(value.clone())
             } else {
-                Err(refuse("an object or a list"))
+                Err(refuse("an object"))
             }
         }
     }
@@ -234,5 +236,28 @@ fn shape(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_refusal_says_what_is_wrong() {
+        for (attribute, value, expected) in [
+            (Attribute::time("at", ""), json!("2026-07-08T18:40:47"), "at must be a date and time with its zone"),
+            (
+                Attribute::texts("to", 9, 9, ""),
+                json!(["a", 5]),
+                "to must be a list of strings; entry 2 is a whole number.",
+            ),
+            (Attribute::object("headers", ""), json!([]), "headers must be an object; got a list."),
+        ] {
+            let refused = check_value(&attribute, &value).unwrap_err();
+            assert!(refused.detail.starts_with(expected), "{}", refused.detail);
+        }
+        assert!(check_value(&Attribute::object("headers", ""), &json!({})).is_ok());
     }
 }

@@ -47,6 +47,20 @@ impl Timestamp {
         (EARLIEST..=LATEST).contains(&millis).then_some(Self(millis))
     }
 
+    /// What there should be instead of a text that is no time here, as in `must be …`.
+    pub fn expected_of(text: &str) -> &'static str {
+        let is_clock = |text: &str| text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok();
+        let offset = || {
+            let (rest, offset) = text.split_at_checked(text.len().checked_sub("+02:00".len())?)?;
+            (offset.starts_with(['+', '-']) && offset.as_bytes()[3] == b':').then_some(rest)
+        };
+        match text.strip_suffix(['Z', 'z']).or_else(offset) {
+            Some(rest) if is_clock(rest) => "a time from the year 1 to 9999-12-30T22:00:00.999Z",
+            None if is_clock(text) => "a date and time with its zone: end it with Z, or with an offset such as +02:00",
+            _ => "an RFC 3339 date and time such as 2026-07-08T18:40:47.000Z",
+        }
+    }
+
     /// Reads a time as IMAP writes it, such as ` 1-Feb-2026 23:59:59 +0100` (RFC 3501 section 9, date-time).
     pub fn parse_internal_date(text: &str) -> Option<Self> {
         let time = jiff::fmt::strtime::parse("%d-%b-%Y %H:%M:%S %z", text.trim()).ok()?.to_timestamp().ok()?;
@@ -100,5 +114,20 @@ mod tests {
         {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_time_is_said() {
+        for (text, expected) in [
+            ("9999-12-31T23:59:59Z", "9999-12-30T22:00:00.999Z"),
+            ("9999-12-31T23:59:59+00:00", "9999-12-30T22:00:00.999Z"),
+            ("2026-07-08T18:40:47", "with its zone"),
+            ("tomorrow", "such as 2026"),
+            ("€", "such as 2026"),
+        ] {
+            assert_eq!(Timestamp::parse(text), None);
+            assert!(Timestamp::expected_of(text).contains(expected), "{text}");
+        }
+        assert!(Timestamp::parse("9999-12-30T22:00:00.999Z").is_some());
     }
 }

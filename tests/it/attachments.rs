@@ -112,7 +112,8 @@ async fn what_is_too_large_is_refused_by_us_or_said_to_be_so_by_the_server() {
     let postroom = Instance::start_with(config).await;
     let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
     let limit = 1 << 20;
-    upload(&postroom.client, "?filename=a", &[], &noise(limit + 1)).await.expect(413);
+    let refused = upload(&postroom.client, "?filename=a", &[], &noise(limit + 1)).await.expect(413);
+    assert!(refused.text.contains("attachment_size"), "{}", refused.text);
     // Nothing of it is left.
     assert_eq!(postroom.client.get("/api/v2/attachments").await.expect(200).json["meta"]["count"], 0);
     let (whole, one) =
@@ -173,6 +174,8 @@ async fn attachments_are_their_owners_and_stay_while_a_mailing_uses_them() {
     let id = uploaded(&postroom.client, "a.txt", b"abc").await;
     let path = format!("/api/v2/attachments/{id}");
     upload(&viewer.client, "?filename=a", &[], b"x").await.expect(403);
+    let nameless = upload(&postroom.client, "", &[("Content-Type", "text/plain")], b"x").await.expect(415);
+    assert!(nameless.text.contains("?filename="), "{}", nameless.text);
     for client in [&member.client, &viewer.client] {
         client.get(&path).await.expect(404);
         client.delete(&path).await.expect(404);

@@ -86,9 +86,15 @@ async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> R
     let id = path_id(&RESOURCE, &id)?;
     visible::<Attachment>(&api.store.read()?, &caller, id)?;
     let remove = move |work: &mut crate::store::Work| match user_of_attachment(work, id)? {
-        Some(mailing) => Err(Refusal::Conflict(format!(
-            "The mailing {mailing} uses this attachment; take it off the mailing or delete the mailing first."
-        ))),
+        Some(mailing) => {
+            let open = get::<Mailing>(work, mailing)?.is_some_and(|mailing| mailing.state.not_yet_sent());
+            let why = if open {
+                "uses this attachment; take it off the mailing or delete the mailing first."
+            } else {
+                "has been sent, or is being sent, with this attachment, which is kept as long as the mailing is."
+            };
+            Err(Refusal::Conflict(format!("The mailing {mailing} {why}")))
+        }
         None if get::<Attachment>(work, id)?.is_none() => Err(Refusal::NotFound(&RESOURCE, id)),
         None => Ok(work.delete_attachment(id)?),
     };

@@ -11,6 +11,7 @@ use crate::domain::problem::{Problem, ProblemCode};
 use crate::domain::user::Role;
 use crate::jsonapi::{ApiError, ErrorObject, Expect, JsonApiBody, ListRequest, Purpose, Rules, Write};
 use crate::store::ATTACHMENT_CHUNK;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, DispositionParam};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base64::Engine as _;
@@ -79,7 +80,14 @@ async fn as_it_is(
 /// The body is a document with the file in it.
 async fn in_a_document(view: &View, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
     let (api, caller) = (&view.api, &view.caller);
-    let body = JsonApiBody::from_request(request, &mut payload.into_inner()).await?;
+    let body = JsonApiBody::from_request(request, &mut payload.into_inner()).await.map_err(|error| {
+        if error.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return error;
+        }
+        let detail = "To send the file itself, name it: add ?filename=… to the path. A document with the file in it is \
+                      sent as application/vnd.api+json.";
+        ApiError::unsupported_media_type(detail)
+    })?;
     let once = Once::begin(api, caller, request, &body)?;
     if let Some(answer) = once.answered(api)? {
         return Ok(answer);
@@ -204,7 +212,7 @@ async fn finish(
 }
 
 fn too_large(api: &Api) -> ApiError {
-    ApiError::too_large(usize::try_from(api.attachment_size).unwrap_or(usize::MAX), "")
+    ApiError::too_large(usize::try_from(api.attachment_size).unwrap_or(usize::MAX), " attachment_size is the limit.")
 }
 
 /// Octets on their way into the store: never more than a chunk in memory.
