@@ -9,11 +9,12 @@ use crate::domain::address::md5_hash;
 use crate::domain::check::presets;
 use crate::domain::list::{Filter, Scalar, Test};
 use crate::domain::mailing::RecipientKind;
+use crate::domain::problem::Problem;
 use crate::domain::recipient::{RESOURCE, RecipientRecord};
 use crate::domain::resource::Resource;
-use crate::domain::user::Role;
+use crate::domain::user::{Role, User};
 use crate::jsonapi::{ApiError, Expect, JsonApiBody, Permissions, Purpose, Write};
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, StoreError, get};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
@@ -78,13 +79,18 @@ async fn create(
         return Ok(answer);
     }
     let write = Write::parse(&RESOURCE, body.0, Expect::Create)?;
-    let checked = write.check(&RESOURCE);
+    let mut checked = write.check(&RESOURCE);
+    let related = |name: &str| write.relationships.get(name).copied().flatten();
+    if let Some(user) = related("user")
+        && get::<User>(&api.store.read()?, user)?.is_none()
+    {
+        checked.problems.push(Problem::relationship("user", format!("There is no user {user}.")));
+    }
     ApiError::unless_valid(checked.problems)?;
     let mut values = presets(&RESOURCE);
     values.extend(checked.values);
     let text = |name: &str| values.get(name).and_then(Value::as_str);
     let now = api.store.runtime().clock.now();
-    let related = |name: &str| write.relationships.get(name).copied().flatten();
     let recipient = RecipientRecord {
         id: 0,
         mailing_id: None,

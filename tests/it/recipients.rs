@@ -23,6 +23,13 @@ async fn a_mailing_is_addressed_by_recipients_made_before_and_by_lists_alike() {
         let attributes = json!({"recipientType": kind, "value": value, "primary": kind == "to"});
         postroom.client.create("recipient", "recipients", &attributes).await["id"].as_u64().expect("an id")
     };
+    let stranger = json!({"data": {
+        "type": "recipient",
+        "attributes": {"value": "bert@demo.test"},
+        "relationships": {"user": {"data": {"type": "user", "id": 99}}},
+    }});
+    let refused = postroom.client.post("/api/v2/recipients", &stranger).await.expect(422);
+    assert_eq!(refused.blamed(), Some("/data/relationships/user"));
     let (to, bcc) = (make("to", "bert@demo.test").await, make("bcc", "dora@demo.test").await);
     let attributes = json!({"cc": ["Cora <cora@demo.test>", "BERT@demo.test"], "subject": "s", "bodyText": "t"});
     let answer =
