@@ -2,7 +2,7 @@
 //! stays as it was written, octet for octet. Linear in the length of the body, whatever it holds.
 
 use super::markup;
-use super::quotes::{is_attribution, is_dated};
+use super::quotes::{is_attribution, is_dated, is_separator};
 use mail_parser::decoders::html::add_html_token;
 use std::ops::Range;
 
@@ -176,7 +176,7 @@ pub fn html_with_last(html: &str, block: &str) -> String {
 }
 
 /// The text with `block` below what was written and above what is quoted (`>`) at the end, with the line that
-/// introduces it.
+/// introduces it, or above a mail that follows `-----Original Message-----`.
 pub fn text_with_signature(text: &str, block: &str) -> String {
     let mut place = None;
     let mut at = text.len();
@@ -193,10 +193,22 @@ pub fn text_with_signature(text: &str, block: &str) -> String {
         }
         at = start;
     }
+    // What a separator is above of need not end in `>`, and may hold quotations of its own.
+    let place = separator_line(text).filter(|line| place.is_none_or(|place| *line < place)).or(place);
     match place {
         Some(place) => format!("{}\n\n{block}\n\n{}", text[..place].trim_end(), &text[place..]).trim_start().to_owned(),
         None => format!("{}\n\n{block}", text.trim_end()).trim_start().to_owned(),
     }
+}
+
+/// Where the first line begins by which mail programs part what is written from a whole mail below it.
+fn separator_line(text: &str) -> Option<usize> {
+    let mut at = 0;
+    text.split_inclusive('\n').find_map(|line| {
+        let start = at;
+        at += line.len();
+        is_separator(line).then_some(start)
+    })
 }
 
 /// Where the introduction of a quotation begins whose last line starts at `start`: one line above where mail programs
@@ -373,6 +385,11 @@ mod tests {
                 "See you at 10:00\n\nS\n\nOn 2 March 2026 Bert wrote:\n> old\n",
             ),
             ("> theirs\nmine", "> theirs\nmine\n\nS"),
+            (
+                "Hi\r\n-----Original Message-----\r\nFrom: Bert\r\n\r\nold\r\n> older\r\n",
+                "Hi\n\nS\n\n-----Original Message-----\r\nFrom: Bert\r\n\r\nold\r\n> older\r\n",
+            ),
+            ("An Original Message\n-- \nAnn", "An Original Message\n-- \nAnn\n\nS"),
             ("", "S"),
         ] {
             assert_eq!(text_with_signature(text, "S"), expected, "{text:?}");
