@@ -5,6 +5,7 @@ use super::exit::{Exit, Failure};
 use super::mailbox;
 use super::output::{Output, pairs, table};
 use super::session::Session;
+use crate::domain::mailing::State;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -36,13 +37,24 @@ fn mailing_id(text: &str) -> Result<u64, &'static str> {
     text.parse().map_err(|_| "the id of a mailing is a number, such as 12; `postroom queue list` shows them")
 }
 
+/// States with commas between them.
+fn states(text: &str) -> Result<String, String> {
+    match text.split(',').map(str::trim).find(|name| State::from_name(name).is_none()) {
+        Some(unknown) => {
+            let all = State::ALL.map(State::name).join(", ");
+            Err(format!("'{unknown}' is no state of a mailing; there are {all}"))
+        }
+        None => Ok(text.to_owned()),
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct List {
     /// Only those of this mailbox: its id or its address
     #[arg(long, value_name = "ID|EMAIL")]
     mailbox: Option<String>,
     /// Only those in these states, such as failed or drafted,scheduled
-    #[arg(long, value_name = "STATE", default_value = UNSENT)]
+    #[arg(long, value_name = "STATE", default_value = UNSENT, value_parser = states)]
     state: String,
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]

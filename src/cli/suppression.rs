@@ -6,7 +6,9 @@ use super::input;
 use super::listing::Listing;
 use super::output::{Output, write_on, write_out};
 use super::session::{PAGE, Session};
+use crate::domain::suppression::Reason;
 use crate::domain::suppression_list::Parts;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -16,8 +18,8 @@ use std::path::PathBuf;
 pub enum Suppression {
     /// List the suppressed addresses
     List {
-        /// Only those with this reason: unsubscribe, hardBounce, complaint, manual
-        #[arg(long, value_name = "REASON")]
+        /// Only those with this reason
+        #[arg(long, value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::NAMES))]
         reason: Option<String>,
     },
     /// Suppress an address

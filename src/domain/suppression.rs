@@ -42,7 +42,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    const NAMES: &'static [&'static str] = &["unsubscribe", "hardBounce", "complaint", "manual"];
+    /// All of them, as people and clients write them.
+    pub const NAMES: &'static [&'static str] = &["unsubscribe", "hardBounce", "complaint", "manual"];
     const ALL: [Self; 4] = [Self::Unsubscribe, Self::HardBounce, Self::Complaint, Self::Manual];
 
     pub fn name(self) -> &'static str {

@@ -286,7 +286,9 @@ fn the_queue_is_listed_shown_taken_back_and_files_go_with_a_mailing() {
     assert_eq!(home.run(&["queue", "cancel", "9"], "").code, Some(5));
     assert_eq!(home.run(&["queue", "list", "--quiet"], "").ok(), "2");
     assert_eq!(home.run(&["queue", "list", "--state", "drafted", "--quiet"], "").ok(), "1");
-    assert_eq!(home.run(&["queue", "list", "--state", "sent"], "").ok().lines().count(), 1);
+    assert_eq!(home.run(&["queue", "list", "--state", "delivered, bounced"], "").ok().lines().count(), 1);
+    let misspelt = home.run(&["queue", "list", "--state", "failed,sent"], "");
+    assert!(misspelt.code == Some(2) && misspelt.stderr.contains("placeholder, scheduled"), "{misspelt:#?}");
 }
 
 #[test]

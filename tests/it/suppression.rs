@@ -233,6 +233,8 @@ fn the_command_line_lists_adds_removes_imports_and_exports() {
     assert!(listed.ok().contains("cora@example.org") && listed.ok().contains("by phone"), "{listed:#?}");
     let complaints = home.run(&["suppression", "list", "--reason", "complaint", "--quiet"], "");
     assert_eq!(complaints.ok().lines().count(), 1, "{complaints:#?}");
+    let misspelt = home.run(&["suppression", "list", "--reason", "complaints"], "");
+    assert!(misspelt.code == Some(2) && misspelt.stderr.contains("hardBounce"), "{misspelt:#?}");
     home.run(&["suppression", "rm", "Cora@example.org"], "").ok();
     assert_eq!(home.run(&["suppression", "rm", "cora@example.org"], "").code, Some(5));
     let exported = home.run(&["suppression", "export"], "");
