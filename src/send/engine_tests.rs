@@ -1,6 +1,7 @@
 //! The engine as a whole, by a clock in the test's hand: days pass in no time. What a server says and what follows for
 //! the mailing and its mailbox, over all the tries that it takes.
 
+mod copies;
 mod doubts;
 mod limits;
 mod retries;
@@ -72,8 +73,12 @@ impl Bench {
     }
 
     async fn with(config: SendConfig, stop: Arc<Stop>) -> Self {
+        Self::on(Options::default(), config, stop).await
+    }
+
+    async fn on(options: Options, config: SendConfig, stop: Arc<Stop>) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::parse(NOW).unwrap()));
-        let options = Options { recipients: Recipients::Anybody, clock: clock.clone(), ..Options::default() };
+        let options = Options { recipients: Recipients::Anybody, clock: clock.clone(), ..options };
         let server = MailServer::start(options).await.unwrap();
         let runtime = Runtime { clock: clock.clone(), random: Arc::new(SeededRandom::new(1)), failpoints: stop };
         let vault = Vault::new(&MasterKey::ephemeral(&SeededRandom::new(7)));
@@ -113,7 +118,7 @@ impl Bench {
             let now = work.now();
             let mailbox: Mailbox = serde_json::from_value(json!({
                 "id": 0, "user_id": 1, "creator_id": 1, "updater_id": 1, "created_at": now, "updated_at": now,
-                "settings": settings, "smtp_reach_private": true,
+                "settings": settings, "smtp_reach_private": true, "imap_reach_private": true,
             }))
             .unwrap();
             let password = SecretChange::Set("secret".into());

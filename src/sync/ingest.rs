@@ -305,10 +305,11 @@ fn learn_from_copy(
 mod tests {
     use super::*;
     use crate::domain::list::ListQuery;
+    use crate::domain::mailing::{Content, Mailing};
     use crate::runtime::{Runtime, SeededRandom};
     use crate::store::{Store, cursor, list};
     use crate::vault::{MasterKey, Vault};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     async fn store_with_mailbox(folder: &std::path::Path) -> (Store, Mailbox) {
         let vault = Vault::new(&MasterKey::ephemeral(&SeededRandom::new(1)));
@@ -342,6 +343,46 @@ mod tests {
         let batch = Ready::of(vec![prepare(origin, fetched(uid, raw))], Vec::new(), cursor_at(uid));
         let origin = origin.clone();
         store.write(move |work| commit(work, &origin, &batch)).await.unwrap()
+    }
+
+    /// A mailing of the mailbox that is in doubt, with what is known of our own copy.
+    async fn doubtful(store: &Store, mailbox: u64, to: &str, sent_copy: Value) -> u64 {
+        let mailing: Mailing = serde_json::from_value(json!({
+            "id": 0, "mailbox_id": mailbox, "user_id": 1, "mailbox_address": "ann@example.org",
+            "created_at": "2026-01-01", "updated_at": "2026-01-01", "state": "delivering",
+            "state_changed_at": "2026-01-01", "mailing_type": "single", "message_id": "1@example.org",
+            "recipients": [{"kind": "to", "name": null, "address": to}], "sent_copy": sent_copy,
+            "doubt": {"since": "2026-01-01", "cause": "silence", "next": "2999-01-01"},
+        }))
+        .unwrap();
+        let made = store.write(move |work| work.create_mailing(mailing.clone(), &Content::default()));
+        made.await.unwrap().id
+    }
+
+    /// Whether a server files what it accepts is learned from what nobody else can have filed.
+    #[tokio::test]
+    async fn a_copy_that_is_not_ours_shows_that_the_server_files_copies_and_settles_a_doubt() {
+        let begun = json!({"state": "wanted", "next": "2026-01-01", "begun": true});
+        for (role, to, sent_copy, of_another, learned, asked_now) in [
+            (FolderRole::Sent, "bert@example.org", Value::Null, false, Some(true), true),
+            // It may be the one that we filed.
+            (FolderRole::Sent, "bert@example.org", begun, false, None, true),
+            // It may have been received, and moved.
+            (FolderRole::Sent, "ann@example.org", Value::Null, false, None, true),
+            (FolderRole::Inbox, "ann@example.org", Value::Null, false, None, false),
+            (FolderRole::Sent, "bert@example.org", Value::Null, true, None, false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let (store, mailbox) = store_with_mailbox(folder.path()).await;
+            let id = doubtful(&store, mailbox.id + u64::from(of_another), to, sent_copy).await;
+            let origin = origin_of(&store, &mailbox, "Folder", role);
+            let raw = format!("Message-ID: <1@example.org>\nFrom: ann@example.org\nTo: {to}\n\nHello\n");
+            ingest(&store, &origin, 1, &raw).await;
+            let snapshot = store.read().unwrap();
+            assert_eq!(status(&snapshot, mailbox.id).unwrap().files_sent_copies, learned, "{role:?} {to}");
+            let doubt = get::<Mailing>(&snapshot, id).unwrap().unwrap().doubt.unwrap();
+            assert_eq!(doubt.next <= store.moment().now, asked_now, "{role:?} {to}");
+        }
     }
 
     #[tokio::test]
