@@ -41,10 +41,17 @@ async fn an_alias_that_the_server_refuses_fails_its_mailing_and_holds_up_no_othe
     let (server, postroom) = (mail_server().await, Instance::start().await);
     let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
     alias(&postroom.client, mailbox, json!({"email": "sales@demo.test"})).await.expect(201);
-    for refusal in
-        ["550 5.1.8 not your address", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"]
-    {
-        let rule = Rule::new(Point::MailFrom, Act::Reply(refusal.into())).from("sales@demo.test");
+    let send_as = "550 5.7.60 SMTP; Client does not have permissions to send as this sender";
+    for (at, refusal) in [
+        (Point::MailFrom, "550 5.1.8 not your address"),
+        (Point::MailFrom, send_as),
+        (Point::RcptTo, send_as),
+        (Point::FinalDot, send_as),
+        // Postfix says it once it knows a recipient.
+        (Point::RcptTo, "553 5.7.1 <sales@demo.test>: Sender address rejected: not owned by user ann@demo.test"),
+        (Point::RcptTo, "550 5.1.8 <sales@demo.test>: Sender address rejected: Domain not found"),
+    ] {
+        let rule = Rule::new(at, Act::Reply(refusal.into())).from("sales@demo.test");
         let rule = server.script(rule);
         let content = json!({"to": ["c@demo.test"], "subject": "s", "bodyText": "t"});
         let mut from_alias = content.clone();
@@ -53,8 +60,12 @@ async fn an_alias_that_the_server_refuses_fails_its_mailing_and_holds_up_no_othe
         let other = postroom.mailing(mailbox, content).await;
         let shown = postroom.until_state(refused, "failed").await;
         assert!(shown["errorReason"].as_str().is_some_and(|reason| !reason.is_empty()), "{shown:#}");
+        assert_eq!(shown["retryCount"], 0, "{refusal}");
         postroom.until_state(other, "delivered").await;
-        assert_eq!(postroom.attributes("mailboxes", mailbox).await["sendState"], "ok", "{refusal}");
+        let health = postroom.attributes("mailboxes", mailbox).await;
+        assert_eq!((&health["sendState"], &health["sendErroredAt"]), (&json!("ok"), &Value::Null), "{refusal}");
+        let suppressed = postroom.client.get("/api/v2/suppressions").await.expect(200);
+        assert_eq!(suppressed.json["meta"]["count"], 0, "nobody's fault but the sender's: {refusal}");
         server.clear(rule);
     }
     postroom.stop().await;
