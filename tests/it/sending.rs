@@ -163,6 +163,26 @@ async fn a_wrong_password_pauses_the_mailbox_and_burns_nobodys_retries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_passes_lifts_the_pause_of_its_mailbox_at_once() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let refusal = Act::Reply("553 5.7.1 Sender address rejected: not owned by user".into());
+    let refused = server.script(Rule::new(Point::MailFrom, refusal));
+    let mailbox = postroom.mailbox("ann@demo.test", smtp(&server)).await;
+    let mailing = postroom.mailing(mailbox, json!({"to": ["b@demo.test"], "subject": "s", "bodyText": "t"})).await;
+    postroom.until("mailboxes", mailbox, |shown| shown["sendState"] == "paused").await;
+    let test = format!("/api/v2/mailboxes/{mailbox}/actions/testSend");
+    postroom.client.act(&test).await.expect(422);
+    assert_eq!(postroom.attributes("mailboxes", mailbox).await["sendState"], "paused", "it proves nothing");
+    server.clear(refused);
+    postroom.client.act(&test).await.expect(200);
+    // The next probe would be half an hour away.
+    let delivered = postroom.until_state(mailing, "delivered").await;
+    assert_eq!(delivered["retryCount"], 0);
+    assert_eq!(postroom.attributes("mailboxes", mailbox).await["sendState"], "ok");
+    postroom.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_delays_and_says_so_and_holds_over_a_restart() {
     let (server, postroom) = (mail_server().await, Instance::start().await);
     let mut settings = smtp(&server);

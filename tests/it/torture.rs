@@ -179,6 +179,8 @@ fn torture(world: World) {
                 assert_eq!(row.held, 0, "{place}");
                 let may_double = IN_DOUBT.contains(place) || needs_doubt(place);
                 assert!(row.extra == 0 || may_double, "{place}: {}", row.extra);
+                // One lane: a crash leaves one mailing in doubt.
+                assert!(row.extra <= u64::from(row.crashes), "{place}: {} of {} crashes", row.extra, row.crashes);
             }
             World::Hold | World::OurCopies => assert_eq!(row.extra, 0, "{place}: extra copies"),
             World::FilesCopies => assert_eq!((row.extra, row.held), (0, 0), "{place}"),

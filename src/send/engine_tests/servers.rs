@@ -56,3 +56,42 @@ async fn a_connection_is_closed_after_as_many_messages_as_it_may_carry() {
     assert_eq!(carried.values().copied().collect::<Vec<_>>(), [3, 3, 1]);
     bench.stop().await;
 }
+
+/// Nobody sends, and yet the connection is closed: the server would wait for half an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_nobody_needs_is_closed_after_a_while() {
+    let config = SendConfig { idle: Duration::from_secs(1), ..SendConfig::default() };
+    let mut bench = Bench::with(config, Stop::at("nowhere")).await;
+    let mailbox = bench.mailbox("ann", json!({})).await;
+    let quit = Gate::new();
+    bench.server.script(Rule::new(Point::Quit, Act::Hold(quit.clone())));
+    let id = bench.mailing(mailbox, &["b"]).await;
+    bench.until_state(id, State::Delivered).await;
+    quit.arrived(1).await;
+    quit.open();
+    bench.until("it is closed", |bench| (bench.server.connections().smtp_open == 0).then_some(())).await;
+    bench.stop().await;
+}
+
+/// Settings that have changed are not sent with over a connection that older ones opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_wants_another_connection() {
+    let mut bench = Bench::new().await;
+    let mailbox = bench.mailbox("ann", json!({})).await;
+    for (number, edited) in [(0, false), (1, false), (2, true)] {
+        if edited {
+            let edit = bench.store.write(move |work| {
+                let before = get::<Mailbox>(work, mailbox)?.unwrap();
+                let after = Mailbox { generation: before.generation + 1, ..before.clone() };
+                work.update_mailbox(&before, after, &[]).map(drop)
+            });
+            edit.await.unwrap();
+        }
+        let id = bench.mailing(mailbox, &["b"]).await;
+        bench.until_state(id, State::Delivered).await;
+        assert_eq!(bench.server.accepted().len(), number + 1);
+    }
+    let over: Vec<u64> = bench.server.accepted().iter().map(|message| message.connection).collect();
+    assert!(over[0] == over[1] && over[1] != over[2], "{over:?}");
+    bench.stop().await;
+}
