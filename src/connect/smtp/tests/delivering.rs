@@ -310,26 +310,34 @@ async fn before_the_final_dot_there_is_no_doubt() {
 
 #[tokio::test]
 async fn a_server_that_stops_reading_the_message_is_left_without_doubt() {
-    let (given_up, gave_up) = tokio::sync::oneshot::channel::<()>();
-    let (address, task) = server(async move |mut peer: Peer| {
-        peer.welcome(&[]).await;
-        peer.envelope().await;
-        peer.expect("DATA").await;
-        peer.say("354 go on\r\n").await;
-        // Held open, unread, until the client gives up.
-        let _ = gave_up.await;
-        peer.rest().await.ends_with(b"\r\n.\r\n")
-    })
-    .await;
-    let mut session = open_lan(address, |settings| settings.timeouts.data_total = BRIEF).await.unwrap();
-    envelope(&mut session).await.unwrap();
-    // More than the buffers of both sides hold.
-    let message = "x".repeat(998) + "\r\n";
-    let failure = session.deliver(message.repeat(40_000).as_bytes()).await.unwrap_err();
-    assert_eq!((failure.kind, failure.stage), (FailureKind::Temporary, Stage::Data), "{failure}");
-    drop(session);
-    given_up.send(()).unwrap();
-    assert!(!task.await.unwrap());
+    // For a block and for the whole.
+    for whole in [true, false] {
+        let (given_up, gave_up) = tokio::sync::oneshot::channel::<()>();
+        let (address, task) = server(async move |mut peer: Peer| {
+            peer.welcome(&[]).await;
+            peer.envelope().await;
+            peer.expect("DATA").await;
+            peer.say("354 go on\r\n").await;
+            // Held open, unread, until the client gives up.
+            let _ = gave_up.await;
+            peer.rest().await.ends_with(b"\r\n.\r\n")
+        })
+        .await;
+        let mut session = open_lan(address, |settings| {
+            let limit = if whole { &mut settings.timeouts.data_total } else { &mut settings.timeouts.data_block };
+            *limit = BRIEF;
+        })
+        .await
+        .unwrap();
+        envelope(&mut session).await.unwrap();
+        // More than the buffers of both sides hold.
+        let message = "x".repeat(998) + "\r\n";
+        let failure = session.deliver(message.repeat(40_000).as_bytes()).await.unwrap_err();
+        assert_eq!((failure.kind, failure.stage), (FailureKind::Temporary, Stage::Data), "{failure}");
+        drop(session);
+        given_up.send(()).unwrap();
+        assert!(!task.await.unwrap());
+    }
 }
 
 #[tokio::test]
