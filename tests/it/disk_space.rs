@@ -34,6 +34,7 @@ async fn a_full_disk_takes_nothing_in_and_loses_nothing() {
         "email": "ann@demo.test", "smtpHost": "127.0.0.1", "smtpPort": port, "smtpSsl": false, "sendDisabled": true,
     });
     client.create("mailbox", "mailboxes", &mailbox).await;
+    client.create("mailbox", "mailboxes", &json!({"email": "bob@demo.test", "smtpHost": "127.0.0.1"})).await;
     client.post("/api/v2/mailings", &mailing).await.expect(201);
     server.kill();
 
@@ -45,6 +46,9 @@ async fn a_full_disk_takes_nothing_in_and_loses_nothing() {
     let ready = client.send(Request { method: "GET", path: "/readyz", ..Request::default() }).await.expect(503);
     let said = ready.json["checks"]["diskSpace"].as_str().unwrap_or_default();
     assert!(said.contains("store.free_space"), "{}", ready.text);
+    let held = client.get("/api/v2/mailboxes/2").await.expect(200).json["data"]["attributes"].clone();
+    assert_eq!(held["sendState"], "paused", "{held:#}");
+    assert!(held["sendStateReason"].as_str().is_some_and(|why| why.contains("store.free_space")), "{held:#}");
     let kept = client.get("/api/v2/mailings").await.expect(200);
     assert_eq!(kept.json["data"].as_array().map(Vec::len), Some(1), "{}", kept.text);
     server.kill();

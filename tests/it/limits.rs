@@ -186,6 +186,29 @@ async fn a_server_that_is_down_costs_one_mailing_a_retry_and_all_its_mailboxes_w
     postroom.stop().await;
 }
 
+/// What a provider counts are people: the mailbox is asked about the mailing that is next, whomever that goes to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_says_that_its_next_mailing_has_too_many_recipients_for_the_day() {
+    let (server, postroom) = (mail_server().await, Instance::start().await);
+    let mut settings = sending(&server);
+    (settings["emailProvider"], settings["sendRequiresSync"]) = (json!("office_365"), json!(false));
+    let mailbox = postroom.mailbox("ann@demo.test", settings).await;
+    let spent = postroom.app.store().write(move |work| {
+        work.hold_slot(mailbox, 999, 9_999)?;
+        work.spend_slot(mailbox, 999).map(drop)
+    });
+    spent.await.expect("it is stored");
+    let two = json!({"to": ["x@demo.test", "y@demo.test"], "subject": "s", "bodyText": "t"});
+    let waiting = postroom.mailing(mailbox, two).await;
+    let held = postroom.until("mailings", waiting, |shown| shown["state"] == "scheduled").await;
+    assert!(held["delayReason"].as_str().unwrap().contains("10000 recipients a day"), "{held:#}");
+    let health = postroom.attributes("mailboxes", mailbox).await;
+    assert_eq!(health["sendState"], "limited", "{health:#}");
+    assert_eq!(health["nextSendAt"], held["nextAttemptAt"], "{health:#}");
+    assert_eq!(server.accepted().len(), 0);
+    postroom.stop().await;
+}
+
 /// Whoever has put the server right need not wait until it is asked again: a passed test is proof.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_that_passes_ends_the_wait_for_the_server() {

@@ -7,11 +7,12 @@ use crate::connect::effective::EffectiveSettings;
 use crate::domain::failure::Failure;
 use crate::domain::list::{Filter, Test};
 use crate::domain::mailbox::{Mailbox, RESOURCE, Side, SideState, SideStatus, Status};
+use crate::domain::mailing::Mailing;
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
 use crate::jsonapi::{Permissions, etag};
 use crate::send::gate::{self, Gate, Question, Why, counters};
-use crate::store::{Reader, StoreError, due_head, status};
+use crate::store::{Reader, StoreError, due_head, get, status};
 use serde_json::{Map, Value, json};
 
 impl Shows for Mailbox {
@@ -37,8 +38,16 @@ impl Shows for Mailbox {
             status.sync.finished_at = Some(polled);
             status.sync.success_at = Some(polled);
         }
-        let waiting = due_head(reader, self.id)?.map(|(due, _)| due);
-        let question = Question { mailbox: self, status: &status, recipients: 1, moment, outlook: &api.outlook };
+        let head = due_head(reader, self.id)?;
+        let waiting = head.map(|(due, _)| due);
+        // Of the mailing that is next: one to many may have to wait where one to a single person would not.
+        let counts_people = effective.preset.is_some_and(|preset| preset.limits.recipients_per_day.is_some());
+        let recipients = match head.filter(|_| counts_people) {
+            Some((_, id)) => get::<Mailing>(reader, id)?.map_or(1, |next| next.waiting().count()),
+            None => 1,
+        };
+        let recipients = u64::try_from(recipients).unwrap_or(u64::MAX);
+        let question = Question { mailbox: self, status: &status, recipients, moment, outlook: &api.outlook };
         let gate = gate::ask(reader, &question)?;
         let counters = counters(reader, &question)?;
         let (send_state, send_reason) =
@@ -139,7 +148,9 @@ fn send_state(
     match gate.why() {
         Some(Why::Limit) if due => (SideState::Limited, gate.reason().map(str::to_owned)),
         Some(Why::Host) => (SideState::Erroring, gate.reason().map(str::to_owned)),
-        Some(Why::Disabled | Why::Settings | Why::Clock) => (SideState::Paused, gate.reason().map(str::to_owned)),
+        Some(Why::Disabled | Why::Settings | Why::Clock | Why::Space) => {
+            (SideState::Paused, gate.reason().map(str::to_owned))
+        }
         Some(Why::Sync) if due => (SideState::Paused, gate.reason().map(str::to_owned)),
         _ => (SideState::Ok, None),
     }
