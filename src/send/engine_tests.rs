@@ -161,6 +161,11 @@ impl Bench {
         status(&self.store.read().unwrap(), mailbox).unwrap().send
     }
 
+    /// Waits until so many connections have come to a gate.
+    async fn arrived(&self, gate: &Gate, count: usize) {
+        self.until("at the gate", |_| (gate.arrivals() >= count).then_some(())).await;
+    }
+
     /// Waits until something is so, by the real clock.
     async fn until<T>(&self, what: &str, mut check: impl FnMut(&Self) -> Option<T>) -> T {
         let deadline = tokio::time::Instant::now() + PATIENCE;

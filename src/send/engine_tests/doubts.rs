@@ -89,7 +89,7 @@ async fn an_outcome_is_kept_when_the_next_mailing_cannot_be_taken_up() {
     let gate = Gate::new();
     bench.server.script(Rule::new(Point::FinalReply, Act::Hold(gate.clone())));
     let (first, next) = (bench.mailing(mailbox, &["b"]).await, bench.mailing(mailbox, &["b"]).await);
-    gate.arrived(1).await;
+    bench.arrived(&gate, 1).await;
     let due = bench.clock.now().minus(HOUR);
     bench.store.write(move |work| work.make_due(mailbox, due, 999, true)).await.unwrap();
     gate.open();

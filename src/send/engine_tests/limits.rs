@@ -21,13 +21,13 @@ async fn no_more_are_under_way_than_a_limit_lets_out_and_what_did_not_leave_coun
         for _ in 0..5 {
             ids.push(bench.mailing(mailbox, &["b"]).await);
         }
-        gate.arrived(2).await;
+        bench.arrived(&gate, 2).await;
         // The head of the others has been asked about and waits.
         let waits = |bench: &Bench| ids.iter().any(|id| bench.look(*id).state == State::Scheduled).then_some(());
         bench.until("the limit is met", waits).await;
         assert_eq!(gate.arrivals(), 2, "{limit}");
         gate.open();
-        second.arrived(1).await;
+        bench.arrived(&second, 1).await;
         second.open();
         bench.until("two are through", |bench| (bench.server.accepted().len() == 2).then_some(())).await;
         let states = |bench: &Bench, state: State| ids.iter().filter(|id| bench.look(**id).state == state).count();

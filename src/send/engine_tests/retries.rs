@@ -110,7 +110,7 @@ async fn a_failure_of_the_mailbox_is_probed_slowly_by_itself_and_costs_no_mailin
             ids.push(bench.mailing(mailbox, &["b"]).await);
         }
         // All that may be under way are: together they are one failure.
-        gate.arrived(3).await;
+        bench.arrived(&gate, 3).await;
         bench.clock.advance(Duration::from_secs(1));
         gate.open();
         let mut last = None;

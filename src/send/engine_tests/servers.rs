@@ -14,7 +14,7 @@ async fn a_server_that_fails_under_many_attempts_costs_one_of_them_and_all_go_on
         mailboxes.push(bench.mailbox(&format!("ann{number}"), json!({})).await);
         ids.push(bench.mailing(mailboxes[number], &["b"]).await);
     }
-    gate.arrived(MAILBOXES).await;
+    bench.arrived(&gate, MAILBOXES).await;
     bench.clock.advance(Duration::from_secs(1));
     gate.open();
     let all_back = |bench: &Bench| {
@@ -67,7 +67,7 @@ async fn a_connection_that_nobody_needs_is_closed_after_a_while() {
     bench.server.script(Rule::new(Point::Quit, Act::Hold(quit.clone())));
     let id = bench.mailing(mailbox, &["b"]).await;
     bench.until_state(id, State::Delivered).await;
-    quit.arrived(1).await;
+    bench.arrived(&quit, 1).await;
     quit.open();
     bench.until("it is closed", |bench| (bench.server.connections().smtp_open == 0).then_some(())).await;
     bench.stop().await;
@@ -93,5 +93,31 @@ async fn another_password_wants_another_connection() {
     }
     let over: Vec<u64> = bench.server.accepted().iter().map(|message| message.connection).collect();
     assert!(over[0] == over[1] && over[1] != over[2], "{over:?}");
+    bench.stop().await;
+}
+
+/// Mailings that are queued together while another one is under way get a connection each, as far as there may be any.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_queued_beside_a_slow_mailing_gets_connections_of_its_own() {
+    let mut bench = Bench::new().await;
+    let mailbox = bench.mailbox("ann", json!({})).await;
+    let gate = Gate::new();
+    bench.server.script(Rule::new(Point::FinalDot, Act::Hold(gate.clone())));
+    let first = bench.mailing(mailbox, &["b"]).await;
+    bench.arrived(&gate, 1).await;
+    // In one commit: the scheduler hears of both at once.
+    let two = bench.store.write(move |work| {
+        for number in 2..=3 {
+            let mut other = work.mailing(first)?.unwrap();
+            (other.message_id, other.state, other.attempt) = (format!("{number}@demo.test"), State::Queued, None);
+            other.due = Some(work.now());
+            work.create_mailing(other, &Content { text: Some("Hello".into()), ..Content::default() })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    two.await.unwrap();
+    bench.arrived(&gate, 3).await;
+    gate.open();
+    bench.until("all are there", |bench| (bench.server.accepted().len() == 3).then_some(())).await;
     bench.stop().await;
 }
