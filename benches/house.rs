@@ -40,17 +40,7 @@ pub fn open(home: &Home) -> Store {
 
 fn administrator(work: &mut postroom::store::Work, number: usize) -> Result<(), StoreError> {
     let now = work.now();
-    let user = work.create_user(User {
-        id: 0,
-        email: format!("admin{number}@example.org"),
-        first_name: None,
-        last_name: None,
-        role: Role::Admin,
-        locked: false,
-        created_at: now,
-        updated_at: now,
-        last_active_at: None,
-    })?;
+    let user = work.create_user(User::new(&format!("admin{number}@example.org"), Role::Admin, now))?;
     work.create_token(Token {
         id: 0,
         user_id: user.id,

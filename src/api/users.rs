@@ -78,17 +78,7 @@ async fn create(api: web::Data<Api>, request: HttpRequest, body: JsonApiBody) ->
         checked.map_err(|problem| problems.push(problem)).ok()?.as_str().map(str::to_owned)
     });
     ApiError::unless_valid(problems)?;
-    let user = User {
-        id: 0,
-        email: email.trim().to_owned(),
-        first_name,
-        last_name,
-        role: Role::Admin,
-        locked: false,
-        created_at: Timestamp::default(),
-        updated_at: Timestamp::default(),
-        last_active_at: None,
-    };
+    let user = User { first_name, last_name, ..User::new(email.trim(), Role::Admin, Timestamp::default()) };
     let user = api.store.write(move |work| first_user(work, &user)).await?;
     let snapshot = api.store.read()?;
     let caller = Caller::new(user.clone());

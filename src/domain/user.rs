@@ -60,6 +60,21 @@ pub struct User {
 }
 
 impl User {
+    /// One that is made now, without a name; its id is given with the record.
+    pub fn new(email: &str, role: Role, now: Timestamp) -> Self {
+        Self {
+            id: 0,
+            email: email.to_owned(),
+            first_name: None,
+            last_name: None,
+            role,
+            locked: false,
+            created_at: now,
+            updated_at: now,
+            last_active_at: None,
+        }
+    }
+
     /// First and last name, where there is either.
     pub fn name(&self) -> Option<String> {
         let parts: Vec<&str> =

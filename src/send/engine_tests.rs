@@ -85,17 +85,7 @@ impl Bench {
         let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault, runtime).unwrap();
         let user = store.write(|work| {
             let now = work.now();
-            work.create_user(User {
-                id: 0,
-                email: "admin@example.org".into(),
-                first_name: None,
-                last_name: None,
-                role: Role::Admin,
-                locked: false,
-                created_at: now,
-                updated_at: now,
-                last_active_at: None,
-            })
+            work.create_user(User::new("admin@example.org", Role::Admin, now))
         });
         user.await.unwrap();
         let network = Network::new(Arc::new(SystemDialer), &Trust::nobody(), EgressRules::default());

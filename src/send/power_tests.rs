@@ -37,17 +37,7 @@ async fn prepare(disk: &Disk, port: u16, policy: &'static str) {
     let store = open(disk).unwrap();
     let queue = store.write(move |work| {
         let now = work.now();
-        work.create_user(User {
-            id: 0,
-            email: "admin@example.org".into(),
-            first_name: None,
-            last_name: None,
-            role: Role::Admin,
-            locked: false,
-            created_at: now,
-            updated_at: now,
-            last_active_at: None,
-        })?;
+        work.create_user(User::new("admin@example.org", Role::Admin, now))?;
         let mailbox: Mailbox = serde_json::from_value(json!({
             "id": 0, "user_id": 1, "creator_id": 1, "updater_id": 1, "created_at": now, "updated_at": now,
             "settings": {

@@ -22,17 +22,7 @@ pub async fn store() -> (Store, Arc<ManualClock>) {
     let store = Store::open_with(Disk::with_cut_at(u64::MAX), 1 << 20, vault, runtime).unwrap();
     let made = store.write(|work| {
         let now = work.now();
-        work.create_user(User {
-            id: 0,
-            email: "admin@example.org".into(),
-            first_name: None,
-            last_name: None,
-            role: Role::Admin,
-            locked: false,
-            created_at: now,
-            updated_at: now,
-            last_active_at: None,
-        })?;
+        work.create_user(User::new("admin@example.org", Role::Admin, now))?;
         let mailbox: Mailbox = serde_json::from_value(json!({
             "id": 0, "user_id": 1, "creator_id": 1, "updater_id": 1, "created_at": now, "updated_at": now,
             "settings": {"email": "ann@demo.test", "smtpHost": "127.0.0.1"},

@@ -34,17 +34,7 @@ fn open(disk: &Disk) -> Result<Store, StoreError> {
 
 fn user(email: &str) -> User {
     let now = Timestamp::default();
-    User {
-        id: 0,
-        email: email.into(),
-        first_name: None,
-        last_name: None,
-        role: Role::Admin,
-        locked: false,
-        created_at: now,
-        updated_at: now,
-        last_active_at: None,
-    }
+    User::new(email, Role::Admin, now)
 }
 
 fn mailing(mailbox: u64, due: i64) -> Mailing {

@@ -65,17 +65,7 @@ impl Bench {
         store
             .write(move |work| {
                 let now = work.now();
-                work.create_user(User {
-                    id: 0,
-                    email: "owner@corp.example".into(),
-                    first_name: None,
-                    last_name: None,
-                    role: Role::Member,
-                    locked: false,
-                    created_at: now,
-                    updated_at: now,
-                    last_active_at: None,
-                })?;
+                work.create_user(User::new("owner@corp.example", Role::Member, now))?;
                 let mailbox = Mailbox {
                     id: 0,
                     user_id: 1,

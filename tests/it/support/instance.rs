@@ -37,17 +37,7 @@ impl Instance {
         app.store()
             .write(|work| {
                 let now = work.now();
-                let user = work.create_user(User {
-                    id: 0,
-                    email: "admin@example.org".into(),
-                    first_name: None,
-                    last_name: None,
-                    role: Role::Admin,
-                    locked: false,
-                    created_at: now,
-                    updated_at: now,
-                    last_active_at: None,
-                })?;
+                let user = work.create_user(User::new("admin@example.org", Role::Admin, now))?;
                 work.create_token(Token {
                     id: 0,
                     user_id: user.id,

@@ -26,15 +26,9 @@ impl Instance {
         let created = self.app.store().write(move |work| {
             let now = work.now();
             work.create_user(User {
-                id: 0,
-                email: email.clone(),
                 first_name: first_name.clone(),
                 last_name: last_name.clone(),
-                role,
-                locked: false,
-                created_at: now,
-                updated_at: now,
-                last_active_at: None,
+                ..User::new(&email, role, now)
             })
         });
         let id = created.await.expect("the user is stored").id;

@@ -181,18 +181,7 @@ impl Fleet {
 
 fn user(work: &mut postroom::store::Work, number: u64) -> Result<(), StoreError> {
     let now = work.now();
-    work.create_user(User {
-        id: 0,
-        email: format!("owner{number}@example.org"),
-        first_name: None,
-        last_name: None,
-        role: Role::Member,
-        locked: false,
-        created_at: now,
-        updated_at: now,
-        last_active_at: None,
-    })
-    .map(|_| ())
+    work.create_user(User::new(&format!("owner{number}@example.org"), Role::Member, now)).map(|_| ())
 }
 
 /// Waits for what must come true; gives up after a generous while.

@@ -115,17 +115,7 @@ impl Rig {
         };
         let ids = block(store.write(move |work| {
             let now = work.now();
-            let user = work.create_user(User {
-                id: 0,
-                email: "admin@example.org".into(),
-                first_name: None,
-                last_name: None,
-                role: Role::Admin,
-                locked: false,
-                created_at: now,
-                updated_at: now,
-                last_active_at: None,
-            })?;
+            let user = work.create_user(User::new("admin@example.org", Role::Admin, now))?;
             let secrets = [(SecretField::Password, SecretChange::Set(SecretString::from(PASSWORD)))];
             let mailbox: Mailbox = serde_json::from_value(serde_json::json!({
                 "id": 0, "user_id": user.id, "creator_id": user.id, "updater_id": user.id,
