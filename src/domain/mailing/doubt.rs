@@ -20,9 +20,10 @@ const SILENT_CEILING: Duration = Duration::from_mins(10);
 /// How many times the policy answers a server's silence by sending again.
 const RESENDS: u32 = 1;
 
-/// How many times it does so after a stop of ours: more than once, as each may have another reason; not for ever, as a
-/// message may be the reason, and every time may have been a copy.
-pub const RESENDS_AFTER_STOPS: u32 = 3;
+/// How many times it does so after a stop of ours: more than once, as each may have another reason, and an instance that is
+/// stopped again and again must not lose what it promised; not for ever, as a message may be the reason, and every time may
+/// have been a copy.
+pub const RESENDS_AFTER_STOPS: u32 = 5;
 
 /// Where the doubt comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn stops_without_end_do_not_send_without_end() {
-        for (stops, wanted) in [(0, Resolution::SendAgain), (2, Resolution::SendAgain), (3, Resolution::GiveUp)] {
+        for (stops, wanted) in [(0, Resolution::SendAgain), (4, Resolution::SendAgain), (5, Resolution::GiveUp)] {
             let circumstances = Circumstances { resends_after_stops: stops, ..known(None, false, 0) };
             assert_eq!(doubt(Cause::Stop, 0).resolve(Answer::Nowhere, circumstances, &at(NOW)), wanted, "{stops}");
         }
