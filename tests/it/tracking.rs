@@ -184,7 +184,8 @@ async fn no_link_redirects_anywhere_but_to_the_web_address_it_was_made_for() {
 async fn what_a_client_writes_into_the_opt_out_adds_no_header() {
     let server = mail_server().await;
     let evil = "x\r\nBcc: evil@demo.test\r\n\r\n%unsubscribe_url%";
-    let (postroom, mailbox) = sending(&server, json!({"optOutSignature": evil, "emailSignature": evil})).await;
+    let signature = evil.replace("%unsubscribe_url%", "Ann");
+    let (postroom, mailbox) = sending(&server, json!({"optOutSignature": evil, "emailSignature": signature})).await;
     let content: Value = json!({
         "to": ["\"Bert\" <bert@demo.test>"], "subject": "s", "bodyText": evil, "includeUnsubscribeLink": true,
     });
