@@ -2,9 +2,10 @@
 //!
 //! * [`gate`] says whether a mailbox may send now, and else until when and why; [`outlook`] is what it knows beside the
 //!   store: inboxes synced in this run, and [`hosts`](crate::connect::hosts) in trouble.
-//! * `scheduler` is one task that owns the order; `lane` works through one mailbox (`pulse`: how fast); `start`, `settle` are the commits
-//!   before and after an attempt; `attempt` speaks to the server through a session of `connect`; `blame` says whom a
-//!   refusal speaks of, and `health` what follows for the mailbox; `set_back` is for clocks that are.
+//! * `scheduler` is one task that owns the order (`crowds`: at each server); `lane` works through one mailbox (`pulse`:
+//!   how fast); `start`, `settle` are the commits before and after an attempt; `attempt` speaks to the server through a
+//!   session of `connect`.
+//! * `blame` says whom a refusal speaks of, and `health` what follows for the mailbox; `set_back` is for clocks that are.
 //! * `errands` is one task that visits the sent folders (`sent_folder`): `doubt` asks there about mailings that may or may
 //!   not have left, `sent_copy` files what was accepted.
 //! * `keyring` holds the DKIM keys; `message` composes and signs what goes out, in `room`.
@@ -15,6 +16,7 @@
 
 mod attempt;
 mod blame;
+mod crowds;
 mod doubt;
 mod errands;
 pub mod gate;

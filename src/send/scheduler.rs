@@ -3,20 +3,17 @@
 //! It sleeps until the earliest mailing is due, a commit on the event log may have changed something, or a lane ends.
 //! It keeps one line per mailbox, however much waits there; the store is the truth, this only a cache of it.
 
+use super::crowds::Crowds;
 use super::lane::{self, LaneEnd};
-use super::outlook::host_of;
 use super::pulse::Pulses;
 use super::{Parts, set_back, settle};
-use crate::connect::effective::EffectiveSettings;
 use crate::connect::hosts::Host;
 use crate::domain::event::EventKind;
-use crate::domain::limits::Moment;
 use crate::domain::list::{ListQuery, Page, Scalar, Test};
-use crate::domain::mailbox::Mailbox;
 use crate::domain::mailing::{Mailing, State};
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, due_head, due_heads, events_after, get, list};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use crate::store::{StoreError, due_head, due_heads, events_after, list};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -26,7 +23,7 @@ const EVENTS: usize = 2000;
 /// A store that refuses work is asked again after this long.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How many lanes there are at most, slow ones included, for each worker.
-const CROWD: u32 = 4;
+const LANES_PER_WORKER: u32 = 4;
 
 /// A clock that cannot be right is looked at again after this long.
 const CLOCK_PAUSE: Duration = Duration::from_millis(500);
@@ -40,14 +37,6 @@ const JUMP: u64 = 1_000;
 type End = (u64, Option<Host>, LaneEnd);
 type Ended = (mpsc::Sender<End>, mpsc::Receiver<End>);
 
-/// The lanes to one server.
-#[derive(Default)]
-struct Crowd {
-    lanes: u32,
-    /// Mailboxes that became ready while the server had all the lanes it may have, in the order in which they did.
-    waiting: VecDeque<u64>,
-}
-
 pub(super) struct Scheduler {
     parts: Arc<Parts>,
     /// When each mailbox may have something to send.
@@ -58,9 +47,7 @@ pub(super) struct Scheduler {
     pulses: Pulses,
     /// Mailboxes that became ready while they had all the lanes they may have.
     crowded: HashSet<u64>,
-    /// The server of each mailbox, as last read.
-    hosts: HashMap<u64, Option<Host>>,
-    crowds: HashMap<Host, Crowd>,
+    crowds: Crowds,
     running: u32,
     seen: u64,
     /// Something may have happened that could not be read: every head is read anew.
@@ -74,7 +61,7 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     pub fn new(parts: Arc<Parts>) -> Self {
-        let room = usize::try_from(parts.config.workers.saturating_mul(CROWD)).unwrap_or(usize::MAX);
+        let room = usize::try_from(parts.config.workers.saturating_mul(LANES_PER_WORKER)).unwrap_or(usize::MAX);
         Self {
             parts,
             ready: HashMap::new(),
@@ -82,8 +69,7 @@ impl Scheduler {
             lanes: BTreeMap::new(),
             pulses: Pulses::default(),
             crowded: HashSet::new(),
-            hosts: HashMap::new(),
-            crowds: HashMap::new(),
+            crowds: Crowds::default(),
             running: 0,
             seen: 0,
             stale: false,
@@ -200,7 +186,7 @@ impl Scheduler {
             let events = events_after(&snapshot, self.seen, EVENTS)?;
             self.seen = latest.max(events.last().map_or(self.seen, |event| event.id));
             if events.len() == EVENTS {
-                self.hosts.clear();
+                self.crowds.forget_all();
                 return Ok(None);
             }
             let mut heads = BTreeMap::new();
@@ -208,7 +194,7 @@ impl Scheduler {
                 if matches!(event.kind, EventKind::MailboxUpdated | EventKind::MailboxDestroyed)
                     && let Some(mailbox) = event.mailbox_id
                 {
-                    self.hosts.remove(&mailbox);
+                    self.crowds.forget(mailbox);
                 }
                 let matters = !matches!(
                     event.kind,
@@ -249,7 +235,7 @@ impl Scheduler {
 
     /// Reads all heads; if that fails, once more later.
     fn read_everything(&mut self) {
-        self.hosts.clear();
+        self.crowds.forget_all();
         let result = self.read_all_heads();
         self.stale = result.is_err();
         if let Err(error) = result {
@@ -272,9 +258,9 @@ impl Scheduler {
                 self.crowded.insert(mailbox);
                 continue;
             }
-            let host = self.host(mailbox);
+            let host = self.crowds.host(&self.parts, mailbox);
             if let Some(host) = &host
-                && !self.is_admitted(host, mailbox, &moment)
+                && !self.crowds.admit(&self.parts, host, mailbox, &moment)
             {
                 continue;
             }
@@ -302,59 +288,7 @@ impl Scheduler {
             return true;
         }
         let slow = self.pulses.older_than(self.parts.config.slow_after, self.parts.store.moment().steady);
-        self.running < workers.saturating_mul(CROWD) && self.running.saturating_sub(slow) < workers
-    }
-
-    /// Whether one more lane to a server may start; it is counted if so. Else the mailbox is asked again when the server
-    /// may have room: one slow server cannot take all workers, and one in trouble is asked by one lane at a time. A
-    /// server that is left alone keeps nothing waiting here: the gate says so, and until when.
-    fn is_admitted(&mut self, host: &Host, mailbox: u64, moment: &Moment) -> bool {
-        let hosts = &self.parts.outlook.hosts;
-        let left_alone = hosts.trouble(host, moment).is_some();
-        let room = if hosts.is_down(host) && !left_alone { 1 } else { self.parts.config.connections_per_host };
-        let crowd = self.crowds.entry(host.clone()).or_default();
-        if crowd.lanes < room {
-            crowd.lanes += 1;
-            return true;
-        }
-        if !crowd.waiting.contains(&mailbox) {
-            crowd.waiting.push_back(mailbox);
-        }
-        false
-    }
-
-    /// The server that a mailbox sends through; `None` where its settings name none.
-    fn host(&mut self, mailbox: u64) -> Option<Host> {
-        if let Some(host) = self.hosts.get(&mailbox) {
-            return host.clone();
-        }
-        let found = match self.parts.store.read().and_then(|snapshot| get::<Mailbox>(&snapshot, mailbox)) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(mailbox, %error, "its server could not be read");
-                return None;
-            }
-        };
-        let host = found.and_then(|mailbox| host_of(&EffectiveSettings::of(&mailbox)));
-        self.hosts.insert(mailbox, host.clone());
-        host
-    }
-
-    /// A place at a server has become free: as many mailboxes as may fit are asked again.
-    fn leave(&mut self, host: &Host) {
-        let room = self.parts.config.connections_per_host;
-        let now = self.parts.runtime.clock.now();
-        let Some(crowd) = self.crowds.get_mut(host) else { return };
-        crowd.lanes = crowd.lanes.saturating_sub(1);
-        let free = usize::try_from(room.saturating_sub(crowd.lanes)).unwrap_or(usize::MAX);
-        let count = crowd.waiting.len().min(free);
-        let next: Vec<u64> = crowd.waiting.drain(..count).collect();
-        if crowd.lanes == 0 && crowd.waiting.is_empty() {
-            self.crowds.remove(host);
-        }
-        for mailbox in next {
-            self.set_ready(mailbox, now);
-        }
+        self.running < workers.saturating_mul(LANES_PER_WORKER) && self.running.saturating_sub(slow) < workers
     }
 
     fn inbox_synced(&mut self, news: Option<u64>) {
@@ -427,9 +361,12 @@ impl Scheduler {
 
     fn lane_ended(&mut self, (mailbox, host, end): &End) {
         let mailbox = *mailbox;
+        let now = self.parts.runtime.clock.now();
         self.running -= 1;
         if let Some(host) = host {
-            self.leave(host);
+            for waiting in self.crowds.leave(host, self.parts.config.connections_per_host) {
+                self.set_ready(waiting, now);
+            }
         }
         if let Some(lanes) = self.lanes.get_mut(&mailbox) {
             *lanes -= 1;
@@ -437,7 +374,6 @@ impl Scheduler {
                 self.lanes.remove(&mailbox);
             }
         }
-        let now = self.parts.runtime.clock.now();
         if self.crowded.remove(&mailbox) {
             self.set_ready(mailbox, now);
         }
