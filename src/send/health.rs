@@ -3,7 +3,7 @@
 use crate::domain::backoff::Backoff;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Failure, FailureKind, Scope, Stage};
-use crate::domain::mailbox::Mailbox;
+use crate::domain::mailbox::{Mailbox, Status};
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Work, get, status};
 use serde_json::json;
@@ -24,12 +24,7 @@ pub(super) fn succeeded(work: &mut Work, id: u64, judged: &Judged) -> Result<(),
         return work.put_status(id, &status);
     }
     status.send.succeeded(work.now());
-    work.put_status(id, &status)?;
-    if had_failed {
-        work.touch_mailbox(&mailbox)?;
-        work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
-    }
-    Ok(())
+    if had_failed { recovered(work, &mailbox, &status) } else { work.put_status(id, &status) }
 }
 
 /// No mailing was accepted, but what stood in the way up to MAIL FROM is gone. What came later, a quota, may stand yet.
@@ -40,10 +35,7 @@ pub(super) fn took_the_sender(work: &mut Work, id: u64, judged: &Judged) -> Resu
         return Ok(());
     }
     status.send.pardoned(work.now());
-    work.put_status(id, &status)?;
-    work.touch_mailbox(&mailbox)?;
-    work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
-    Ok(())
+    recovered(work, &mailbox, &status)
 }
 
 /// Stops the mailbox until its next probe. Attempts that were under way together are one try: only the first of their
@@ -78,6 +70,13 @@ pub(super) fn pause(
     Ok(())
 }
 
+fn recovered(work: &mut Work, mailbox: &Mailbox, status: &Status) -> Result<(), StoreError> {
+    work.put_status(mailbox.id, status)?;
+    work.touch_mailbox(mailbox)?;
+    let event = Event::new(EventKind::MailboxSendRecovered, work.now());
+    work.event(event.mailbox(mailbox.id).user(mailbox.user_id)).map(drop)
+}
+
 /// The server is back: a mailbox that was paused for it goes on at once.
 pub fn pardon(work: &mut Work, id: u64) -> Result<(), StoreError> {
     let Some(mailbox) = get::<Mailbox>(work, id)? else { return Ok(()) };
@@ -87,11 +86,9 @@ pub fn pardon(work: &mut Work, id: u64) -> Result<(), StoreError> {
         .failure
         .as_ref()
         .is_some_and(|failure| failure.scope == Scope::Host && failure.kind == FailureKind::Temporary);
-    if waits {
-        health.send.pardoned(work.now());
-        work.put_status(id, &health)?;
-        work.touch_mailbox(&mailbox)?;
-        work.event(Event::new(EventKind::MailboxSendRecovered, work.now()).mailbox(id).user(mailbox.user_id))?;
+    if !waits {
+        return Ok(());
     }
-    Ok(())
+    health.send.pardoned(work.now());
+    recovered(work, &mailbox, &health)
 }
