@@ -198,11 +198,12 @@ fn deliver(work: &mut Work, mailing: &mut Mailing, doubt: &Doubt, proof: &str) -
 /// What waits to be sent again although the first time was proved in the meantime: it is done with, for everybody whom
 /// that was for. `false` where nothing of the kind has come back.
 pub(super) fn settled_by_proof(work: &mut Work, before: &Mailing) -> Result<bool, StoreError> {
-    let mut mailing = before.clone();
+    let (mut mailing, mut proof) = (before.clone(), CAME_BACK);
     if mailing.doubted.is_some() && !mailing.recipients.iter().any(Recipient::is_accepted) {
         let identity = format!("<{}>", mailing.message_id);
         if message_by_identity(work, mailing.mailbox_id, &identity)?.is_some() {
             mailing.came_back(work.now());
+            proof = FOUND;
         }
     }
     let Some(doubt) = mailing.doubted.take_if(|doubt| doubt.proved) else { return Ok(false) };
@@ -212,8 +213,8 @@ pub(super) fn settled_by_proof(work: &mut Work, before: &Mailing) -> Result<bool
     }
     mailing.apply(Trigger::Start, now);
     mailing.retry_at = None;
-    mailing.attempts.push(AttemptRecord::note(now, Stage::FinalDot, CAME_BACK));
-    deliver(work, &mut mailing, &doubt, CAME_BACK)?;
+    mailing.attempts.push(AttemptRecord::note(now, Stage::FinalDot, proof));
+    deliver(work, &mut mailing, &doubt, proof)?;
     save(work, before, mailing)?;
     Ok(true)
 }

@@ -57,10 +57,10 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     let mut mailing = before.clone();
     mailing.attempt = None;
     mailing.size = report.size.or(mailing.size);
-    let mailbox = get::<Mailbox>(work, mailing.mailbox_id)?;
     let judged = Judged {
         // What older settings met says nothing about those that are there now.
-        is_current: mailbox.as_ref().is_some_and(|mailbox| mailbox.generation == report.generation),
+        is_current: get::<Mailbox>(work, mailing.mailbox_id)?
+            .is_some_and(|mailbox| mailbox.generation == report.generation),
         started_at: attempt.started_at,
     };
 
@@ -72,11 +72,10 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
     }
     let refused = take_refusals(work, &mut mailing, &report.refused)?;
     // The slot counts from the latest moment the mail may have left; it is free only if it certainly did not.
-    let has_limits = mailbox.is_some();
-    let slot = if has_limits
-        && matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. }))
-    {
-        Some(work.spend_slot(mailing.mailbox_id, mailing.id)?)
+    let may_have_left =
+        matches!(&report.end, End::Accepted { .. } | End::Failed(Failure { kind: FailureKind::Doubt, .. }));
+    let slot = if may_have_left {
+        spend_slot(work, &mailing)?
     } else {
         work.free_slot(mailing.mailbox_id, mailing.id)?;
         None
@@ -118,6 +117,14 @@ pub(super) fn settle(work: &mut Work, report: &Report) -> Result<(), StoreError>
         conclude(&mut mailing, refused.deferred, now, &*work.runtime().random.clone(), retries);
     }
     save(work, &before, mailing)
+}
+
+/// The mail may have left: its slot counts from now. The limits of a mailbox that is gone went with it.
+fn spend_slot(work: &mut Work, mailing: &Mailing) -> Result<Option<u64>, StoreError> {
+    if get::<Mailbox>(work, mailing.mailbox_id)?.is_none() {
+        return Ok(None);
+    }
+    work.spend_slot(mailing.mailbox_id, mailing.id).map(Some)
 }
 
 /// Writes the mailing with no more attempts than are kept.
@@ -191,7 +198,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
     match &attempt {
         Some(attempt) if attempt.phase == Phase::Data => {
             // The mail may have left at any moment until now.
-            let slot = work.spend_slot(mailing.mailbox_id, mailing.id)?;
+            let slot = spend_slot(work, &mailing)?;
             let refused = take_refusals(work, &mut mailing, &attempt.refused)?;
             if let Some(failure) = refused.troubled {
                 let judged = Judged { is_current: true, started_at: attempt.started_at };
@@ -205,7 +212,7 @@ pub(super) fn recover(work: &mut Work, id: u64) -> Result<(), StoreError> {
             );
             mailing.attempts.push(AttemptRecord::failed(now, &failure));
             let doubt = Doubt::new(Cause::Stop, &work.moment(), attempt.refused.clone());
-            doubt::begin(work, &mut mailing, Doubt { slot: Some(slot), proved: attempt.proved, ..doubt })?;
+            doubt::begin(work, &mut mailing, Doubt { slot, proved: attempt.proved, ..doubt })?;
         }
         _ => {
             work.free_slot(mailing.mailbox_id, mailing.id)?;

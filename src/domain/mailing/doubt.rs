@@ -23,7 +23,7 @@ const RESENDS: u32 = 1;
 /// How many times it does so after a stop of ours: more than once, as each may have another reason, and an instance that is
 /// stopped again and again must not lose what it promised; not for ever, as a message may be the reason, and every time may
 /// have been a copy.
-pub const RESENDS_AFTER_STOPS: u32 = 5;
+const RESENDS_AFTER_STOPS: u32 = 5;
 
 /// Where the doubt comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ mod transition;
 pub use attempt::{Attempt, AttemptRecord, Outcome, Phase, Recipient, RecipientKind, RecipientState};
 pub use attributes::{RECIPIENTS, RESOURCE, STATES};
 pub use client::Unmovable;
-pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, RESENDS_AFTER_STOPS, Resolution};
+pub use doubt::{ASKS, Answer, Cause, Circumstances, Doubt, PATIENCE, Resolution};
 pub use headers::{HEADERS, wrong_header};
 pub use sent_copy::{COPY_DELAY, COPY_TRIES, CopyState, SentCopy};
 pub use transition::{State, Trigger, transition};
