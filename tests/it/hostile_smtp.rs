@@ -234,52 +234,20 @@ where
     (port, task)
 }
 
-/// Every worker hangs on a server that is slow: another one takes up the mail of the others.
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_that_are_slow_hold_no_worker_for_long() {
+/// A mailbox whose only mailing hangs at a server of its own, at each of these points, while another delivers.
+async fn only_their_own_mailboxes_wait(postroom: &Instance, points: &[Point]) {
     let friendly = server(Options::default()).await;
-    let mut config = Config::default();
-    (config.send.workers, config.send.slow_after) = (2, Duration::from_secs(1));
-    let postroom = Instance::start_with(config).await;
     let mut gates = Vec::new();
-    for number in 0..2 {
+    for (number, at) in points.iter().enumerate() {
         let tarpit = server(Options::default()).await;
         let gate = Gate::new();
-        tarpit.script(Rule::new(Point::RcptTo, Act::Hold(gate.clone())));
+        tarpit.script(Rule::new(*at, Act::Hold(gate.clone())));
         let mailbox = postroom.mailbox(&format!("stuck{number}@demo.test"), settings(tarpit.smtp().port())).await;
         let mailing = postroom.mailing(mailbox, content(0)).await;
         gate.arrived(1).await;
         gates.push((gate, tarpit, mailing));
     }
-    healthy(&postroom, &friendly).await;
-    for (gate, _, mailing) in &gates {
-        assert_eq!(postroom.attributes("mailings", *mailing).await["state"], "delivering");
-        gate.open();
-    }
-    for (_, _, mailing) in &gates {
-        postroom.until_state(*mailing, "delivered").await;
-    }
-    postroom.stop().await;
-}
-
-/// Everything that the mail server says waits at a gate: as many mailboxes as there are workers hang on it, and the
-/// others deliver all the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_that_never_answer_hold_up_only_their_own_mailboxes() {
-    let (friendly, postroom) = (server(Options::default()).await, Instance::start().await);
-    let mut gates = Vec::new();
-    for (number, at) in
-        [Point::SmtpConnect, Point::Ehlo, Point::MailFrom, Point::Data, Point::FinalDot].into_iter().enumerate()
-    {
-        let tarpit = server(Options::default()).await;
-        let gate = Gate::new();
-        tarpit.script(Rule::new(at, Act::Hold(gate.clone())));
-        let mailbox = postroom.mailbox(&format!("stuck{number}@demo.test"), settings(tarpit.smtp().port())).await;
-        let mailing = postroom.mailing(mailbox, content(0)).await;
-        gate.arrived(1).await;
-        gates.push((gate, tarpit, mailing));
-    }
-    healthy(&postroom, &friendly).await;
+    healthy(postroom, &friendly).await;
     for (gate, _, mailing) in &gates {
         assert_eq!(postroom.attributes("mailings", *mailing).await["state"], "delivering");
         gate.open();
@@ -288,6 +256,24 @@ async fn servers_that_never_answer_hold_up_only_their_own_mailboxes() {
         postroom.until_state(*mailing, "delivered").await;
         assert_eq!(tarpit.accepted().len(), 1);
     }
+}
+
+/// Every worker hangs on a server that is slow: another one takes up the mail of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_are_slow_hold_no_worker_for_long() {
+    let mut config = Config::default();
+    (config.send.workers, config.send.slow_after) = (2, Duration::from_secs(1));
+    let postroom = Instance::start_with(config).await;
+    only_their_own_mailboxes_wait(&postroom, &[Point::RcptTo, Point::RcptTo]).await;
+    postroom.stop().await;
+}
+
+/// Whatever a mail server leaves unanswered, other mailboxes deliver all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_never_answer_hold_up_only_their_own_mailboxes() {
+    let postroom = Instance::start().await;
+    let points = [Point::SmtpConnect, Point::Ehlo, Point::MailFrom, Point::Data, Point::FinalDot];
+    only_their_own_mailboxes_wait(&postroom, &points).await;
     postroom.stop().await;
 }
 

@@ -1,8 +1,8 @@
 //! Mailings: list, show, create; while not yet sent also edit, delete, cancel and retry.
 //!
 //! `change.rs` turns a document into what the mailing would be with it, for creates and edits alike, with `texts.rs`,
-//! `addressing.rs`, `enclosed.rs` and `thread.rs` for its parts. `view.rs` shows one, `delay.rs` why it waits. Whatever races a send is decided in the unit of work
-//! that writes.
+//! `addressing.rs`, `enclosed.rs` and `thread.rs` for its parts. `view.rs` shows one, `delay.rs` why it waits. Whatever
+//! races a send is decided in the unit of work that writes.
 
 mod actions;
 mod addressing;
