@@ -196,6 +196,12 @@ impl Failure {
         self
     }
 
+    /// Whether it is a fault of this machine that passes, a disk or a memory that is busy: neither the server nor the
+    /// mailing is to blame.
+    pub fn is_our_own(&self) -> bool {
+        self.stage == Stage::Store && self.kind == FailureKind::Temporary
+    }
+
     /// One paragraph for people: what happened, what the server said, what to do.
     pub fn explain(&self) -> String {
         let mut text = self.sentence.clone();
@@ -252,6 +258,14 @@ mod tests {
         for text in ["", "3.1.1 no", "5.1 no", "5.1.1.1 no", "5.1.1000", "5..1", "host 5.1.1"] {
             assert_eq!(EnhancedCode::from_reply(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn only_what_passes_on_this_machine_is_our_own_fault() {
+        assert!(Failure::temporary(Stage::Store, "Busy.").is_our_own());
+        assert!(!Failure::temporary(Stage::Tcp, "Busy.").is_our_own());
+        // It would fail for ever.
+        assert!(!Failure::config(Stage::Store, "It cannot be composed.").is_our_own());
     }
 
     #[test]

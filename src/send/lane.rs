@@ -126,7 +126,7 @@ fn hear(parts: &Parts, mailbox: u64, host: &Host, begun: Timestamp, report: &mut
     let now = parts.store.moment().steady;
     let hosts = &parts.outlook.hosts;
     match &report.end {
-        // A fault of our own says nothing about the server.
+        // A fault of our own says nothing about the server, nor does a message that cannot be made.
         End::Failed(failure) if failure.stage == Stage::Store => Vec::new(),
         End::Failed(failure) if !has_let_in(failure) => {
             let roll = parts.runtime.random.below(401);

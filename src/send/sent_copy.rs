@@ -196,9 +196,7 @@ async fn failed(parts: &Parts, id: u64, failure: Failure) -> Result<(), StoreErr
             let Some(copy) = mailing.sent_copy.as_mut().filter(|copy| copy.state == CopyState::Wanted) else {
                 return Ok(());
             };
-            // A fault of our own is no try.
-            let tried = failure.stage != Stage::Store;
-            copy.tries = copy.tries.saturating_add(u32::from(tried));
+            copy.tries = copy.tries.saturating_add(u32::from(!failure.is_our_own()));
             let wait = Backoff::HOST.wait(copy.tries, work.runtime().random.below(401));
             copy.next = now.plus(wait);
             let refused = failure.kind == FailureKind::Permanent && failure.stage == Stage::Append;

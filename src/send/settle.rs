@@ -267,8 +267,7 @@ fn settled_at(recipient: &Recipient, at: Timestamp) -> bool {
 
 fn after_failure(work: &mut Work, mailing: &mut Mailing, failure: &Failure, judged: &Judged) -> Result<(), StoreError> {
     let now = work.now();
-    if failure.stage == Stage::Store && failure.kind == FailureKind::Temporary {
-        // Nobody else's: neither the server nor the mailing is to blame.
+    if failure.is_our_own() {
         again(mailing, now, now.plus(OWN_FAULT));
         return Ok(());
     }
